@@ -41,5 +41,16 @@ pub static CATALOGUE: &[Planted] = &[
     Planted { id: "live.not-refilled", region: "live", what: "a window that runs out is not filled again" },
     Planted { id: "live.cursor-ahead", region: "live", what: "a document that was half read is not looked at again" },
     Planted { id: "live.move-untold", region: "live", what: "a document that moves is told to change" },
+    Planted { id: "feed.look-unsettled", region: "feed", what: "a look tells of edits that are not durable" },
+    Planted { id: "feed.look-behind", region: "feed", what: "a look tells of a document as it was before its change" },
+    Planted { id: "feed.passed-over", region: "feed", what: "whoever reads on passes one change in some over" },
+    Planted { id: "feed.answered-twice", region: "feed", what: "whoever reads on is told the last change again" },
+    Planted { id: "rules.count-all", region: "rules", what: "what may not be listed is counted" },
+    Planted { id: "rules.live-kept", region: "rules", what: "a live query keeps the rules that were" },
+    Planted {
+        id: "rules.hidden-said",
+        region: "rules",
+        what: "what is hidden is answered otherwise than what is absent",
+    },
     Planted { id: "read.too-old", region: "store", what: "a durable read is answered from before the last commit" },
 ];

@@ -1,7 +1,7 @@
 //! Shows a swarm seed: its plan, its violations and the end of its trace.
-//! `show SEED|PLAN [--copies] [--apart] [--databases]`
+//! `show SEED|PLAN [--copies] [--apart] [--databases] [--shrink RUNS]`; with `--shrink` the smallest plan found that fails.
 
-use cosmicsync_sim::{Copies, Profile, generate, plan::Plan, run_traced};
+use cosmicsync_sim::{Copies, Profile, generate, plan::Plan, run_traced, shrink::shrink};
 use std::io::Write;
 
 fn main() {
@@ -21,6 +21,9 @@ fn main() {
             serde_json::from_value(plan).unwrap_or_else(|_| Plan::quiet(0, 1))
         }
     };
+    let mut args = std::env::args().skip_while(|arg| arg != "--shrink").skip(1);
+    let runs = args.next().and_then(|runs| runs.parse().ok());
+    let plan = runs.and_then(|runs| shrink(&plan, runs, |_| {}).ok()).map_or(plan, |shrunk| shrunk.plan);
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{}", serde_json::to_string(&plan).unwrap_or_default().replace("{\"id\"", "\n{\"id\""));
     let Ok(report) = run_traced(&plan) else { return };

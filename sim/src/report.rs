@@ -42,11 +42,15 @@ pub enum OracleId {
     O18,
     /// A document is reported valid exactly if it matches its schema.
     O19,
+    /// The feed reports every durable change, once and in order.
+    O20,
+    /// A client whom rules bind is shown what they allow, and nothing else.
+    O21,
 }
 
 impl OracleId {
     /// Every oracle.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::O1,
         Self::O2,
         Self::O3,
@@ -65,6 +69,8 @@ impl OracleId {
         Self::O17,
         Self::O18,
         Self::O19,
+        Self::O20,
+        Self::O21,
     ];
 
     /// Returns the oracle's demand, in one sentence for people. `spec/invariants.md` gives it in full.
@@ -94,6 +100,10 @@ impl OracleId {
             Self::O17 => "whoever follows a live query has the answer that the query has when it is asked again",
             Self::O18 => "each request is answered once, and none is refused for no reason",
             Self::O19 => "a document is told to be valid exactly if it is as its collection's schema says",
+            Self::O20 => {
+                "whoever reads the feed learns each durable change once, in order, and of nothing that a crash undoes"
+            }
+            Self::O21 => "whoever is bound by rules is told of exactly the documents that these let out",
         }
     }
 }

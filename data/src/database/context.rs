@@ -132,6 +132,14 @@ impl Desk {
         self.ready.extend(tickets.into_iter().map(|ticket| (ticket, Wake::Opened(doc))));
     }
 
+    /// Has a request told when a document that it pinned is open.
+    pub(super) fn await_opened(&mut self, ticket: Ticket, doc: DocRef) {
+        let waiting = self.opening.entry(doc).or_default();
+        if !waiting.contains(&ticket) {
+            waiting.push(ticket);
+        }
+    }
+
     pub(super) fn read(&mut self, id: ReadId, result: ReadResult) {
         if let Some(ticket) = self.reading.remove(&id) {
             self.ready.push_back((ticket, Wake::Read(result)));
@@ -216,6 +224,9 @@ impl Context<'_> {
             self.endpoint.open(self.now, doc);
         } else if self.endpoint.is_open(doc) {
             self.desk.ready.push_back((self.ticket, Wake::Opened(doc)));
+        } else {
+            // It was open, and is read again.
+            self.desk.await_opened(self.ticket, doc);
         }
     }
 

@@ -164,7 +164,9 @@ impl Reading {
 
 /// Returns the same kind of answer for a document that does not exist.
 fn nothing(answer: Answer) -> Answer {
-    if matches!(answer, Answer::Document(_)) {
+    if planted!("rules.hidden-said") {
+        Answer::Failed(RequestError::NotFound)
+    } else if matches!(answer, Answer::Document(_)) {
         Answer::Document(None)
     } else if matches!(answer, Answer::Snapshot(_)) {
         Answer::Snapshot(None)

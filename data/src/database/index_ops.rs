@@ -48,7 +48,11 @@ impl Changing {
             self.stage = Stage::Opening;
             cx.open(doc);
         }
-        if self.stage != Stage::Opening || !cx.endpoint.is_open(doc) {
+        if self.stage == Stage::Opening && !cx.endpoint.is_open(doc) {
+            cx.open(doc);
+            return Ok(None);
+        }
+        if self.stage != Stage::Opening {
             return Ok(None);
         }
         let stored = cx.endpoint.view(doc).filter(|found| !found.meta.deleted).map(|found| found.value);

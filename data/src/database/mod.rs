@@ -223,6 +223,13 @@ impl Database {
                 None => break,
             };
             let Some(task) = self.tasks.get_mut(&ticket) else { continue };
+            if let Wake::Opened(doc) = wake
+                && !self.endpoint.is_open(doc)
+            {
+                // It is read again already, and open once that is done.
+                self.desk.await_opened(ticket, doc);
+                continue;
+            }
             let mut cx = Context { endpoint: &mut self.endpoint, desk: &mut self.desk, now: self.now, ticket };
             let answer = task.run(&mut cx, wake).unwrap_or_else(|error| Some(Answer::Failed(error)));
             // The indexer ends only if it cannot advance although nothing failed; it starts again.

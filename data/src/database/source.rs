@@ -115,6 +115,8 @@ pub(super) struct IndexSource {
     scanning: bool,
     rows_max: usize,
     fetch: Fetch<Vec<u8>>,
+    /// Documents that came while more of the index was to be read: one that changes meanwhile may stand further on, too.
+    seen: BTreeSet<DocId>,
 }
 
 impl IndexSource {
@@ -129,7 +131,8 @@ impl IndexSource {
         let most = cx.desk.sizes.rows;
         let rows_max = limit.map_or(most, |limit| limit.saturating_add(1).min(most));
         let fetch = Fetch::of(Read::Durable);
-        Self { partition, part, after, behind, range: 0, scan: None, scanning: false, rows_max, fetch }
+        let (range, scan, scanning, seen) = (0, None, false, BTreeSet::new());
+        Self { partition, part, after, behind, range, scan, scanning, rows_max, fetch, seen }
     }
 
     /// Returns the place of a document with this value in this part of the index, if it has one.
@@ -160,8 +163,9 @@ impl IndexSource {
         loop {
             match self.fetch.next() {
                 Fetched::Doc(doc, tuple, Some(snapshot)) if !snapshot.meta.deleted => {
-                    // The document comes at its first tuple in this part, and never at an outdated one.
-                    if first_tuple(&self.part, &snapshot.value).as_ref() == Some(&tuple) {
+                    // It comes at the first of its tuples that the part has, and not where it stood before.
+                    let is_here = first_tuple(&self.part, &snapshot.value).as_ref() == Some(&tuple);
+                    if is_here && self.is_first(doc.doc) {
                         return Next::Doc([&tuple, doc.doc.as_ref()].concat(), doc.doc, snapshot);
                     }
                 }
@@ -187,7 +191,13 @@ impl IndexSource {
         Next::Wait
     }
 
-    /// Returns the scan of a range, after the start of the reading; `None` if nothing of the range is left.
+    /// Returns whether a document comes for the first time.
+    fn is_first(&mut self, doc: DocId) -> bool {
+        let is_all_read = self.scan.is_none() && self.range == self.part.ranges.len();
+        if is_all_read { !self.seen.contains(&doc) } else { self.seen.insert(doc) }
+    }
+
+    /// The scan of a range, from behind where the reading begins; `None` if nothing of it lies there.
     fn scan_of(&self, from: &[u8], to: &[u8]) -> Option<Scan> {
         let no = self.part.no.to_be_bytes();
         let mut from = [&no, from].concat();

@@ -134,7 +134,10 @@ impl Write {
 
     /// Advances as far as the open documents allow.
     fn go_on(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
-        if self.looking > 0 || !self.docs.iter().all(|doc| cx.endpoint.is_open(*doc)) || !self.has_arrived(cx) {
+        // Documents that were open may be read again while others are opened.
+        let closed: Vec<DocRef> = self.docs.iter().filter(|doc| !cx.endpoint.is_open(**doc)).copied().collect();
+        closed.iter().for_each(|doc| cx.open(*doc));
+        if self.looking > 0 || !closed.is_empty() || !self.has_arrived(cx) {
             return Ok(None);
         }
         if let Some(before) = self.before.take() {

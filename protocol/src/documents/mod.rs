@@ -190,7 +190,9 @@ pub(crate) struct Documents {
     plain_bytes: usize,
     /// Edits that were lost and are to be reported.
     failed: Vec<CommitId>,
-    /// Number of entries on their way to the store.
+    /// Documents that left memory before what changed in them came into it, to be told.
+    left: Vec<DocRef>,
+    /// Entries under way to the store.
     under_way: usize,
     /// Documents that are read in order to republish their excluded entries.
     examined: BTreeSet<DocRef>,
@@ -253,6 +255,10 @@ impl Documents {
                 self.flush(ledger);
             }
             if let Some(mut state) = self.docs.remove(&doc) {
+                let is_coming = if state.ready { state.reading > 0 } else { state.changed };
+                if is_coming || self.together.iter().any(|docs| docs.contains(&doc)) {
+                    self.left.push(doc);
+                }
                 cache::keep(ledger, doc, &mut state);
             }
         }
@@ -374,7 +380,8 @@ impl Documents {
                 state.wait_for(row);
                 state.changed |= !state.ready;
                 touched.insert(doc);
-                if state.unseen && state.pins == 0 {
+                // One that is being read shows it later, and stands in the store by now.
+                if !state.ready || state.unseen && state.pins == 0 {
                     events.push_back(Event::Changed { doc });
                 }
             } else {
@@ -455,6 +462,12 @@ impl Documents {
         ledger.submit_unsaved();
     }
 
+    /// Tells of documents that left memory before what changed in them came into it.
+    pub(crate) fn tell_left(&mut self, events: &mut VecDeque<Event>) {
+        events.extend(self.left.drain(..).map(|doc| Event::Changed { doc }));
+    }
+
+    /// Tells of edits that were lost.
     pub(crate) fn tell_failed(&mut self, events: &mut VecDeque<Event>) {
         if !self.failed.is_empty() {
             events.push_back(Event::EditsFailed { commits: core::mem::take(&mut self.failed) });
@@ -477,6 +490,11 @@ impl Documents {
     #[cfg(feature = "testkit")]
     pub(crate) fn brought(&self, doc: DocRef) -> BTreeMap<(u64, u32), (EntryRef, Short)> {
         self.docs.get(&doc).map(|state| state.brought.clone()).unwrap_or_default()
+    }
+
+    /// Returns the number of edits that no entry carries yet.
+    pub(crate) fn gathered(&self) -> usize {
+        self.gathered.len()
     }
 
     /// Returns the number of documents in memory.

@@ -81,8 +81,8 @@ pub enum Event {
         doc: DocRef,
         /// True if the document has any content.
         exists: bool,
-        /// True if entries came, or were excluded, while the document was read. No [`Event::Changed`] reports
-        /// these.
+        /// True if entries came, or were excluded, while the document was read. [`Event::Changed`] may report them
+        /// before.
         changed: bool,
     },
     /// A document's logs grew by others' entries. If it is open, they are imported.

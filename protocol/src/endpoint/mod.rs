@@ -381,6 +381,7 @@ impl Endpoint {
         if !self.ledger.is_judging() {
             self.documents.examine(&mut self.ledger);
         }
+        self.documents.tell_left(&mut self.events);
         self.documents.tell_failed(&mut self.events);
     }
 

@@ -85,7 +85,9 @@ pub struct Stats {
     pub logs: usize,
     /// Number of documents in memory.
     pub open_docs: usize,
-    /// Number of store requests that have not completed.
+    /// Edits that no entry carries yet.
+    pub gathered: usize,
+    /// Store requests that have not completed.
     pub store_requests: usize,
     /// Number of documents that are read, or will be, to republish their excluded entries.
     pub examining: usize,
@@ -105,6 +107,7 @@ impl Endpoint {
             links: self.links.info(),
             logs: self.ledger.registry.len(),
             open_docs: self.documents.len(),
+            gathered: self.documents.gathered(),
             store_requests: self.ledger.store.under_way(),
             examining: self.documents.examining(&self.ledger),
             written: self.ledger.written,

@@ -71,6 +71,31 @@ pub enum Ask {
     Find {
         /// The collection's number.
         place: u32,
+        /// The number of the index by which it is to be answered.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        index: Option<u32>,
+    },
+    /// Asks a query in the name of somebody whom the rules of the collection bind.
+    FindBound {
+        /// The collection's number.
+        place: u32,
+    },
+    /// Opens a live query in the name of somebody whom the rules of the collection bind.
+    FollowBound {
+        /// The collection's number.
+        place: u32,
+    },
+    /// Sets rules of a collection, or takes them away.
+    Rules {
+        /// The collection's number.
+        place: u32,
+        /// The rules' number; 0 is none.
+        rules: u32,
+    },
+    /// Reads the next numbered changes, and looks at the documents they are about.
+    Feed {
+        /// At most so many.
+        limit: u32,
     },
     /// Opens a live query and follows it from then on, across restarts.
     Follow {
@@ -87,7 +112,7 @@ pub enum Ask {
 impl Ask {
     /// Returns whether the request is a query, which changes nothing.
     pub const fn is_question(&self) -> bool {
-        matches!(self, Self::Find { .. } | Self::Check)
+        matches!(self, Self::Find { .. } | Self::FindBound { .. } | Self::Feed { .. } | Self::Check)
     }
 }
 

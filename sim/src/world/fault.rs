@@ -105,6 +105,7 @@ impl World<'_> {
             }
         };
         self.forget_told(peer);
+        self.forget_feed(peer);
         let gone = core::mem::replace(&mut self.nodes[peer].disk, replaced);
         self.replaced(peer, gone);
     }
@@ -122,6 +123,7 @@ impl World<'_> {
         if is_kept || source != peer {
             self.mark(if is_kept { Mark::RolledBack } else { Mark::Cloned });
             self.forget_told(peer);
+            self.forget_feed(peer);
             let gone = core::mem::replace(&mut self.nodes[peer].disk, copy.store);
             self.replaced(peer, gone);
         }

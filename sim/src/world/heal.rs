@@ -225,6 +225,9 @@ impl World<'_> {
             if stats.store_requests > 0 {
                 return Err(format!("peer {peer} waits for its store"));
             }
+            if stats.gathered > 0 {
+                return Err(format!("peer {peer} gathers {} edits", stats.gathered));
+            }
             if stats.examining > 0 {
                 return Err(format!(
                     "peer {peer} looks for what is to be republished in {} documents",

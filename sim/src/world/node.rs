@@ -21,7 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::clock::Clock;
 use super::content::text_paths;
-use super::database::{Desk, Follow};
+use super::database::{Desk, Feed, Follow};
 use super::driven::Core;
 use super::start::{config_of, recover};
 use super::work::OpenDoc;
@@ -76,6 +76,8 @@ pub(crate) struct Node {
     pub(super) resumes: bool,
     /// Live queries of the peer's users.
     pub(super) follows: Vec<Follow>,
+    /// The client that reads the peer's feed.
+    pub(super) feed: Feed,
 }
 
 impl Node {
@@ -95,6 +97,7 @@ impl Node {
             reopen_us: RESTART_US,
             resumes: false,
             follows: Vec::new(),
+            feed: Feed::default(),
         }
     }
 
@@ -102,6 +105,15 @@ impl Node {
     pub(crate) fn durable(&self) -> MemStore {
         self.alive.as_ref().map_or_else(|| self.disk.clone(), |alive| alive.store.crash(0))
     }
+}
+
+/// Kind of a request to a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queued {
+    Read,
+    Commit,
+    /// A commit of what indexes hold.
+    Indexes,
 }
 
 /// Memory of a running process, and its open store.
@@ -113,8 +125,8 @@ pub(crate) struct Alive {
     pub(crate) store: MemStore,
     /// Durable reads that the store has not completed.
     pub(super) reads: BTreeMap<StoreId, StoreRequest>,
-    /// Other requests that the store has not completed, oldest first; true for a commit.
-    pub(super) store_queue: VecDeque<bool>,
+    /// Other requests that its store has not completed, oldest first.
+    pub(super) store_queue: VecDeque<Queued>,
     pub(super) store_requests: u64,
     pub(crate) links: BTreeMap<LinkId, (u64, usize)>,
     pub(crate) up: BTreeMap<LinkId, DeviceId>,

@@ -5,6 +5,7 @@
 //! ([`MemStore::crash`](cosmicsync_protocol::testkit::store::MemStore)): everything durable, and a prefix of the
 //! rest.
 
+use super::node::Queued;
 use super::{What, World};
 use crate::coverage::{Mark, Point};
 use crate::random::purpose;
@@ -27,21 +28,37 @@ fn brings_entries(endpoint: &Endpoint, request: &StoreRequest) -> bool {
     })
 }
 
+/// Returns the kind of a request.
+fn queued(request: &StoreRequest) -> Queued {
+    let StoreRequest::Commit { ops, .. } = request else { return Queued::Read };
+    let is_index = |op: &Op| match op {
+        Op::Put { table, .. }
+        | Op::Delete { table, .. }
+        | Op::Insert { table, .. }
+        | Op::Replace { table, .. }
+        | Op::DeleteRange { table, .. } => matches!(table, Table::Term | Table::Keys),
+    };
+    if ops.iter().any(is_index) { Queued::Indexes } else { Queued::Commit }
+}
+
 impl World<'_> {
     pub(super) fn submit(&mut self, peer: usize, request: StoreRequest) {
         if request.is_durable_read() {
             return self.submit_beside(peer, request);
         }
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
-        let is_commit = matches!(request, StoreRequest::Commit { .. });
+        let queued = queued(&request);
         let received = brings_entries(&alive.endpoint, &request);
         alive.store.submit(request);
-        alive.store_queue.push_back(is_commit);
+        alive.store_queue.push_back(queued);
         if alive.store_queue.len() == 1 {
             self.work_store(peer);
         }
-        if is_commit {
+        if queued != Queued::Read {
             self.point(peer, Point::Submitted, None, &[]);
+        }
+        if queued == Queued::Indexes {
+            self.point(peer, Point::IndexSubmitted, None, &[]);
         }
         if received {
             self.point(peer, Point::EntryReceived, None, &[]);
@@ -93,11 +110,11 @@ impl World<'_> {
     fn work_store(&mut self, peer: usize) {
         let node = &mut self.nodes[peer];
         let Some(alive) = node.alive.as_deref_mut() else { return };
-        let Some(is_commit) = alive.store_queue.front() else { return };
+        let Some(queued) = alive.store_queue.front() else { return };
         alive.store_requests += 1;
         let key = [purpose::STORE, peer as u64, u64::from(node.life), alive.store_requests];
         let commit_us = node.commit_us + self.keyed.below(&key, node.commit_us / 4 + 20);
-        let (at_us, life) = (self.now_us + if *is_commit { commit_us } else { READ_US }, node.life);
+        let (at_us, life) = (self.now_us + if *queued == Queued::Read { READ_US } else { commit_us }, node.life);
         self.schedule(at_us, peer, What::Stored { peer, life });
     }
 
@@ -114,7 +131,7 @@ impl World<'_> {
         let Some(alive) = node.alive.as_deref_mut() else { return };
         let before = alive.store.commits();
         let Some(done) = alive.store.complete_next() else { return };
-        alive.store_queue.pop_front();
+        let queued = alive.store_queue.pop_front();
         self.work_store(peer);
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
         let point = match &done {
@@ -126,6 +143,9 @@ impl World<'_> {
         self.point(peer, point, None, &[]);
         self.call(peer, |alive, now| alive.endpoint.handle_stored(now, done));
         self.turn(peer);
+        if queued == Some(Queued::Indexes) && point == Point::Durable {
+            self.point(peer, Point::IndexDurable, None, &[]);
+        }
     }
 
     pub(super) fn store_failed(&mut self, peer: usize, error: &StoreError) {
@@ -155,7 +175,10 @@ mod tests {
         }
 
         fn writes(&self, peer: usize) -> bool {
-            self.nodes[peer].alive.as_deref().is_some_and(|alive| alive.store_queue.front() == Some(&true))
+            self.nodes[peer]
+                .alive
+                .as_deref()
+                .is_some_and(|alive| alive.store_queue.front().is_some_and(|queued| *queued != Queued::Read))
         }
     }
 

@@ -1,4 +1,4 @@
-//! What databases answer.
+//! Answers of databases.
 
 use super::content::{Place, Values};
 use super::{Asked, World};
@@ -37,13 +37,13 @@ impl World<'_> {
         };
         if let Answer::Failed(error) = &answer {
             self.mark(Mark::Refused);
-            if !is_fair(&asked, error) {
+            if !self.is_fair(peer, &asked, error) {
                 let text = format!("a request is refused for no reason: {error}");
                 self.violation(OracleId::O18, Some(peer), text);
             }
         }
         match (asked, answer) {
-            (Asked::Probe, answer) => {
+            (Asked::Probe | Asked::ProbeBound, answer) => {
                 if let Some(alive) = self.nodes[peer].alive.as_deref_mut() {
                     alive.desk.told.insert(ticket, answer);
                 }
@@ -66,10 +66,18 @@ impl World<'_> {
                 let request = Request::ImportClose { import, checkpoint: b"done".to_vec(), meta };
                 self.ask(peer, Asked::Change, request);
             }
+            (Asked::Changes(after, limit), Answer::Changes(rows)) => {
+                self.take_changes(peer, after, limit, rows.as_deref());
+            }
+            (Asked::Look(look), Answer::Snapshot(told)) => self.take_look(peer, &look, told),
             (Asked::Find(finding), answer) => self.end_finding(peer, *finding, answer),
             (Asked::Live(follow), Answer::Live(batch)) => self.followed(peer, follow, batch),
             (Asked::Live(follow), Answer::Failed(_)) => self.not_followed(peer, follow),
-            (Asked::Change, _) | (Asked::Write(..) | Asked::Import(..) | Asked::Rows(..), Answer::Failed(_)) => {}
+            (Asked::Change, _)
+            | (
+                Asked::Write(..) | Asked::Import(..) | Asked::Rows(..) | Asked::Changes(..) | Asked::Look(_),
+                Answer::Failed(_),
+            ) => {}
             (asked, answer) => {
                 let text = format!("{asked:?} is answered by {}", name_of(&answer));
                 self.violation(OracleId::O18, Some(peer), text);
@@ -107,11 +115,23 @@ impl World<'_> {
         let places: Vec<Place> =
             Place::all(self.plan.partitions).filter(|place| self.find_place(peer, *place) == Some(partition)).collect();
         let place = values.pick(&places);
-        self.begin_finding(peer, place, &mut values);
+        self.begin_finding(peer, place, None, false, &mut values);
+    }
+
+    /// Returns whether a request may fail with this error.
+    fn is_fair(&self, peer: usize, asked: &Asked, error: &RequestError) -> bool {
+        // Whether rules allow it is asked where its answer is compared with the documents.
+        let forbids = matches!(error, RequestError::Forbidden { .. });
+        let follows = &self.nodes[peer].follows;
+        match asked {
+            Asked::Find(finding) if forbids && finding.is_bound => true,
+            Asked::Live(number) if forbids && follows.iter().any(|follow| follow.is_bound_as(*number)) => true,
+            _ => is_fair(asked, error),
+        }
     }
 }
 
-/// Whether a request may fail so.
+/// Returns whether a request of a client whom no rules bind may fail with this error.
 fn is_fair(asked: &Asked, error: &RequestError) -> bool {
     if matches!(error, RequestError::Store(_) | RequestError::Lost) {
         return true;
@@ -127,12 +147,12 @@ fn is_fair(asked: &Asked, error: &RequestError) -> bool {
                 | RequestError::At(..)
         ),
         // An index may not be there, or be another; a document of an import may not wholly be here.
-        Asked::Change | Asked::Import(..) | Asked::Rows(..) => true,
+        Asked::Change | Asked::Import(..) | Asked::Rows(..) | Asked::ProbeBound => true,
         Asked::Find(finding) => {
             finding.forces()
                 && matches!(error, RequestError::Query(QueryError::NoIndex(_) | QueryError::IndexBuilding(_)))
         }
-        Asked::Live(_) | Asked::Probe => false,
+        Asked::Live(_) | Asked::Changes(..) | Asked::Look(_) | Asked::Probe => false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The oracles of databases at rest: indexes, answers and live queries against the documents.
 
+use super::bound::Bounds;
 use super::content::{Place, Values, is_valid};
 use super::finding::wrong_answer;
 use super::question::Question;
@@ -22,7 +23,7 @@ const RESTS_MAX: u32 = 100_000;
 /// Questions that are asked of each collection.
 const QUESTIONS: u64 = 3;
 
-/// What a peer says of its indexes, and the count and digest of its collections, for each partition.
+/// Indexes of a peer, and the count and digest of its collections, for each partition.
 type Said = (Vec<(Place, Vec<IndexInfo>)>, BTreeMap<u32, Vec<CollectionDigest>>);
 
 /// The names and fields of the indexes of each collection.
@@ -31,7 +32,7 @@ type Defined = Vec<(Place, Vec<(String, Vec<String>)>)>;
 impl World<'_> {
     /// Has a peer's store carry out all that waits, in an order that is drawn, and time stand still meanwhile. Returns
     /// whether the process still runs.
-    fn rest(&mut self, peer: usize) -> bool {
+    pub(super) fn rest(&mut self, peer: usize) -> bool {
         let life = self.nodes[peer].life;
         for _ in 0..RESTS_MAX {
             self.turn(peer);
@@ -56,7 +57,7 @@ impl World<'_> {
     }
 
     /// Asks, and waits for the answer at rest; none if the process ended.
-    fn probe(&mut self, peer: usize, request: Request) -> Option<Answer> {
+    pub(super) fn probe(&mut self, peer: usize, request: Request) -> Option<Answer> {
         let ticket = self.ask(peer, Asked::Probe, request.clone())?;
         if !self.rest(peer) {
             return None;
@@ -69,12 +70,18 @@ impl World<'_> {
         answer.filter(|answer| !matches!(answer, Answer::Failed(_)))
     }
 
-    /// O15 to O19 of a peer at rest. Returns what it says of itself, if its process goes on.
+    /// O15 to O21 of a peer at rest. Returns what it says of itself, if its process goes on.
     pub(in crate::world) fn check_database(&mut self, peer: usize, tag: u64) -> Option<Said> {
         self.release_docs(peer);
-        self.call(peer, |alive, now| alive.endpoint.flush(now));
-        if !self.rest(peer) {
-            return None;
+        loop {
+            self.call(peer, |alive, now| alive.endpoint.flush(now));
+            if !self.rest(peer) {
+                return None;
+            }
+            // What was asked a moment ago may be gathered only now.
+            if self.nodes[peer].alive.as_deref()?.endpoint.stats().gathered == 0 {
+                break;
+            }
         }
         let alive = self.nodes[peer].alive.as_deref_mut()?;
         alive.desk.gathered.clear();
@@ -96,11 +103,13 @@ impl World<'_> {
             let of = tag * u64::from(Place::count(self.plan.partitions)) + u64::from(place.partition) * 2;
             self.check_questions(peer, place, partition, &docs, &indexes, of + u64::from(place.collection == "dogs"))?;
             self.check_validity(peer, place, partition, &docs)?;
+            self.check_bound(peer, place, partition, &docs, of)?;
             said.0.push((place, indexes));
             let Answer::Digest(digests) = self.probe(peer, Request::Digest { partition })? else { return None };
             said.1.insert(place.partition, digests);
         }
         self.check_follows(peer, &all)?;
+        self.check_feed(peer, &all)?;
         if self.nodes[peer].was_partial {
             self.mark(Mark::PartialChecked);
         }
@@ -238,7 +247,8 @@ impl World<'_> {
 
     /// All pages of an answer.
     fn pages(&mut self, peer: usize, query: &Query, page: usize) -> Option<Vec<Found>> {
-        let mut all = Vec::new();
+        let mut all: Vec<Found> = Vec::new();
+        let mut seen = BTreeSet::new();
         let mut bookmark = None;
         loop {
             let query = Box::new(Query { bookmark, ..query.clone() });
@@ -249,17 +259,14 @@ impl World<'_> {
                 self.violation(OracleId::O16, Some(peer), format!("a page of {page} has {}", matches.docs.len()));
                 return None;
             }
+            // An answer that goes round comes to no end: what it says twice is seen by whoever compares it.
+            let repeats = matches.docs.iter().any(|found| !seen.insert(found.doc));
             all.extend(matches.docs);
             bookmark = matches.bookmark;
-            if bookmark.is_none() {
+            if bookmark.is_none() || repeats {
                 return Some(all);
             }
             self.mark(Mark::PageTurned);
-            // An answer that goes round comes to no end.
-            if all.len() > 100_000 {
-                self.violation(OracleId::O16, Some(peer), "pages come to no end".to_owned());
-                return None;
-            }
         }
     }
 
@@ -271,26 +278,34 @@ impl World<'_> {
                 continue;
             };
             self.stats.checks += 1;
+            let mut question = follow.question.clone();
+            if follow.is_bound {
+                // Where nothing may be listed it is refused, and not opened again.
+                let Some(narrow) = Bounds::of(docs, place).narrow(&question) else { continue };
+                if follow.ticket.is_none() {
+                    continue;
+                }
+                self.mark(Mark::BoundFollowed);
+                question = narrow;
+            }
+            let question = &question;
+            let oracle = if follow.is_bound { OracleId::O21 } else { OracleId::O17 };
             let Some((_, told)) = &follow.told else {
                 self.violation(OracleId::O17, Some(peer), "at rest a live query told nothing".to_owned());
                 continue;
             };
-            let question = &follow.question;
             let none = BTreeSet::new();
             let is_whole = question.limit.is_none_or(|limit| told.len() < limit);
             let mut wrong = wrong_answer(question, place, docs, &none, told, is_whole);
             let again = self.pages(peer, &question.query(partition, place.collection), usize::MAX);
-            let again = if question.limit.is_none() {
-                again?
-            } else {
-                self.first_page(peer, partition, &follow.question, place)?
-            };
+            let again =
+                if question.limit.is_none() { again? } else { self.first_page(peer, partition, question, place)? };
             if wrong.is_none() && !question.are_alike(told, &again) {
                 wrong = Some("the query asked again has another answer".to_owned());
             }
             if let Some(wrong) = wrong {
                 let text = format!("{wrong}, followed {question} of {}", place.collection);
-                self.violation(OracleId::O17, Some(peer), text);
+                self.violation(oracle, Some(peer), text);
             }
         }
         Some(())

@@ -26,7 +26,7 @@ impl Place {
         Self { partition: number % (partitions + 1), collection: COLLECTIONS[at] }
     }
 
-    /// How many there are.
+    /// Returns the number of places.
     pub(crate) const fn count(partitions: u32) -> u32 {
         (partitions + 1) * COLLECTIONS.len() as u32
     }
@@ -71,7 +71,7 @@ pub(super) fn schema(number: u32) -> Option<&'static str> {
     SCHEMAS.get(at).map(|(text, _)| *text)
 }
 
-/// Whether a document is as a schema says, by the text that a description has: its number, a colon and the schema.
+/// Returns whether a document matches a schema, given as in a description: a number, a colon and the schema.
 pub(super) fn is_valid(declared: &str, value: &Value) -> Option<bool> {
     let (_, text) = declared.split_once(':')?;
     SCHEMAS.iter().find(|(known, _)| *known == text).map(|(_, holds)| holds(value))

@@ -1,5 +1,6 @@
 //! Live queries that a peer's users follow, over the lives of its processes.
 
+use super::bound::actor;
 use super::content::{Place, Values};
 use super::question::Question;
 use super::{Asked, DOCS, World};
@@ -23,19 +24,27 @@ pub(in crate::world) struct Follow {
     pub(super) ticket: Option<Ticket>,
     /// It went on from what was told by a process before: documents may come that are there, and go that are not.
     resumed: bool,
+    /// It is followed by one whom rules bind.
+    pub(super) is_bound: bool,
 }
 
 impl World<'_> {
     /// Opens a live query. Returns whether the collection is known.
-    pub(super) fn follow(&mut self, peer: usize, number: u32, place: Place, values: &mut Values) -> bool {
+    pub(super) fn follow(
+        &mut self,
+        peer: usize,
+        action: usize,
+        place: Place,
+        is_bound: bool,
+        values: &mut Values,
+    ) -> bool {
+        let number = self.plan.actions[action].id;
         if self.find_place(peer, place).is_none() {
             return false;
         }
         if self.nodes[peer].follows.len() < FOLLOWED_MAX {
-            let mut question = Question::draw(values, DOCS.into());
-            // Which documents a limit cuts off is only said where they are in order.
-            question.limit = (question.is_sorted() && values.once_in(2)).then(|| 1 + values.below(4) as usize);
-            let follow = Follow { number, place, question, told: None, ticket: None, resumed: false };
+            let question = Question::draw_followed(values, DOCS.into());
+            let follow = Follow { number, place, question, told: None, ticket: None, resumed: false, is_bound };
             self.nodes[peer].follows.push(follow);
             self.open_follow(peer, number);
         }
@@ -65,7 +74,8 @@ impl World<'_> {
             return;
         };
         let query = Box::new(self.nodes[peer].follows[at].question.query(partition, place.collection));
-        let ticket = self.ask(peer, Asked::Live(number), Request::Live { query, since });
+        let actor = self.nodes[peer].follows[at].is_bound.then(actor);
+        let ticket = self.ask_as(peer, actor, Asked::Live(number), Request::Live { query, since });
         if let Some(follow) = self.nodes[peer].follows.iter_mut().find(|follow| follow.number == number) {
             (follow.ticket, follow.resumed) = (ticket, since.is_some());
         }
@@ -95,7 +105,9 @@ impl World<'_> {
     }
 
     fn follow_on(&mut self, peer: usize, number: u32, id: LiveId) {
-        let ticket = self.ask(peer, Asked::Live(number), Request::LiveNext { id });
+        let of = self.nodes[peer].follows.iter().find(|follow| follow.number == number);
+        let actor = of.is_some_and(|follow| follow.is_bound).then(actor);
+        let ticket = self.ask_as(peer, actor, Asked::Live(number), Request::LiveNext { id });
         if let Some(follow) = self.nodes[peer].follows.iter_mut().find(|follow| follow.number == number) {
             follow.ticket = ticket;
         }
@@ -123,6 +135,11 @@ impl World<'_> {
 }
 
 impl Follow {
+    /// Returns whether the live query has this number and a client whom rules bind.
+    pub(super) const fn is_bound_as(&self, number: u32) -> bool {
+        self.number == number && self.is_bound
+    }
+
     /// Takes what it is told. Returns what is wrong with it.
     fn take(&mut self, batch: LiveBatch, is_resumed: bool) -> Option<String> {
         let before = self.told.take().map(|(_, answer)| answer);

@@ -1,12 +1,15 @@
 //! Databases on peers: what is asked of them, and what becomes of their answers.
 
 mod answer;
+mod bound;
 mod check;
 mod content;
+mod feed;
 mod finding;
 mod follow;
 mod question;
 
+pub(super) use feed::Feed;
 pub(super) use follow::Follow;
 
 use super::World;
@@ -22,6 +25,7 @@ use cosmicsync_data::database::request::{
 };
 use cosmicsync_data::database::schema_ops::SchemaChange;
 use cosmicsync_data::index::define::Fields;
+use cosmicsync_data::rules::Actor;
 use cosmicsync_data::schema::Schema;
 use cosmicsync_protocol::crdt::{Change, Step};
 use cosmicsync_protocol::ids::DocId;
@@ -38,7 +42,7 @@ use std::sync::Arc;
 /// So many documents have numbers.
 pub(crate) const DOCS: u32 = 12;
 
-/// What a process was asked and has not answered.
+/// Requests that a process has not answered.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
     open: BTreeMap<Ticket, Asked>,
@@ -63,10 +67,16 @@ enum Asked {
     /// A change of indexes, or of what is held.
     Change,
     Find(Box<Finding>),
+    /// Changes behind a number, at most so many.
+    Changes(u64, usize),
+    /// A document, as whoever tells of changes looks at it.
+    Look(Box<feed::Look>),
     /// More of the live query with this number.
     Live(u32),
-    /// What an oracle asks.
+    /// A request of an oracle.
     Probe,
+    /// A request of an oracle in the name of a client whom rules bind. It may be refused.
+    ProbeBound,
 }
 
 impl Asked {
@@ -76,7 +86,7 @@ impl Asked {
     }
 }
 
-/// What stores were found to hold, by the rows that say so: most commits change none of these.
+/// Documents of stores, by the rows that decide them: most commits change none of these.
 #[derive(Debug, Default)]
 pub(super) struct Found(BTreeMap<([u8; 32], PartNo), Rc<Docs>>);
 
@@ -112,8 +122,12 @@ impl World<'_> {
             Ask::Import { place: at, docs } => self.import_docs(peer, place(*at), *docs, id, &mut values),
             Ask::Index { place: at, index, change } => self.change_index(peer, place(*at), *index, *change),
             Ask::Schema { place: at, schema } => self.change_schema(peer, place(*at), *schema),
-            Ask::Find { place: at } => self.begin_finding(peer, place(*at), &mut values),
-            Ask::Follow { place: at } => self.follow(peer, self.plan.actions[action].id, place(*at), &mut values),
+            Ask::Rules { place: at, rules } => self.change_rules(peer, place(*at), *rules),
+            Ask::Find { place: at, index } => self.begin_finding(peer, place(*at), *index, false, &mut values),
+            Ask::FindBound { place: at } => self.begin_finding(peer, place(*at), None, true, &mut values),
+            Ask::Follow { place: at } => self.follow(peer, action, place(*at), false, &mut values),
+            Ask::FollowBound { place: at } => self.follow(peer, action, place(*at), true, &mut values),
+            Ask::Feed { limit } => self.read_feed(peer, *limit as usize),
             Ask::Unfollow => self.unfollow(peer),
             Ask::Check => {
                 self.check_database(peer, id);
@@ -124,10 +138,16 @@ impl World<'_> {
 
     /// Asks something of a peer's database.
     fn ask(&mut self, peer: usize, asked: Asked, request: Request) -> Option<Ticket> {
+        self.ask_as(peer, None, asked, request)
+    }
+
+    /// Asks something of a peer's database in somebody's name.
+    fn ask_as(&mut self, peer: usize, actor: Option<Arc<Actor>>, asked: Asked, request: Request) -> Option<Ticket> {
         if let Asked::Write(docs, _) = &asked {
             self.loosen(peer, docs);
         }
-        let ticket = self.call(peer, |alive, now| Some(alive.endpoint.database()?.request(now, request)))??;
+        let ticket =
+            self.call(peer, |alive, now| Some(alive.endpoint.database()?.request_as(now, actor, request)))??;
         self.point(peer, Point::Asked, None, &ticket.0.to_le_bytes());
         self.nodes[peer].alive.as_deref_mut()?.desk.open.insert(ticket, asked);
         Some(ticket)
@@ -165,8 +185,12 @@ impl World<'_> {
             | Ask::Import { .. }
             | Ask::Index { .. }
             | Ask::Schema { .. }
+            | Ask::Rules { .. }
             | Ask::Find { .. }
+            | Ask::FindBound { .. }
             | Ask::Follow { .. }
+            | Ask::FollowBound { .. }
+            | Ask::Feed { .. }
             | Ask::Unfollow
             | Ask::Check => return true,
         };
@@ -258,6 +282,13 @@ impl World<'_> {
         true
     }
 
+    fn change_rules(&mut self, peer: usize, place: Place, number: u32) -> bool {
+        let Some(partition) = self.find_place(peer, place) else { return false };
+        let (rules, collection) = (bound::rules(number), place.collection.to_owned());
+        self.ask(peer, Asked::Change, Request::Rules { partition, collection, rules });
+        true
+    }
+
     /// Has a database that starts follow its indexes, as a runtime does; now and then only once it is asked.
     pub(super) fn start_database(&mut self, peer: usize) {
         let life = u64::from(self.nodes[peer].life);
@@ -271,7 +302,7 @@ impl World<'_> {
 /// The documents of a partition by id.
 type Docs = BTreeMap<DocId, cosmicsync_protocol::documents::Snapshot>;
 
-/// Whether a store holds an index that is not built yet.
+/// Returns whether a store holds an index that is not built yet.
 pub(super) fn builds_index(store: &MemStore) -> bool {
     let rows = store.rows().range((Table::Keys, Bytes::from_static(&[1]))..(Table::Keys, Bytes::from_static(&[2])));
     rows.into_iter().any(|(_, row)| row.windows(8).any(|word| word == b"Building"))

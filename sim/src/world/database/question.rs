@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 /// Which documents are meant.
 #[derive(Debug, Clone, PartialEq)]
-enum Pick {
+pub(super) enum Pick {
     All(Vec<Self>),
     Any(Vec<Self>),
     Not(Box<Self>),
@@ -21,9 +21,9 @@ enum Pick {
     Key(Vec<String>),
 }
 
-/// What is asked of a field.
+/// A condition on a field.
 #[derive(Debug, Clone, PartialEq)]
-enum Test {
+pub(super) enum Test {
     Eq(Value),
     Ne(Value),
     Order(Vec<(Relation, Value)>),
@@ -35,9 +35,9 @@ enum Test {
     Item([(Relation, Value); 2]),
 }
 
-/// How a value stands to another.
+/// Relation of a value to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Relation {
+pub(super) enum Relation {
     Above,
     AtLeast,
     Below,
@@ -99,6 +99,23 @@ impl Question {
         Self { pick: Pick::draw(values, keys), sort, limit: None, index: None }
     }
 
+    /// Draws one that is followed: half of them are windows of what an index has in order, so that they run out.
+    pub(super) fn draw_followed(values: &mut Values, keys: u64) -> Self {
+        let mut question = Self::draw(values, keys);
+        if values.once_in(2) {
+            question.sort = vec![values.pick(&[("a", false), ("a", true), ("b", false), ("t", true)])];
+            question.pick = if values.once_in(2) { Pick::All(Vec::new()) } else { Pick::one(values) };
+        }
+        // Which documents a limit cuts off is only said where they are in order.
+        question.limit = (question.is_sorted() && !values.once_in(3)).then(|| 1 + values.below(4) as usize);
+        question
+    }
+
+    /// The same, about fewer documents.
+    pub(super) fn narrowed(&self, pick: Pick) -> Self {
+        Self { pick: Pick::All(vec![self.pick.clone(), pick]), ..self.clone() }
+    }
+
     /// The query, as a database is asked it.
     pub(super) fn query(&self, partition: PartNo, collection: &str) -> Query {
         let text = cosmicsync_data::json::to_string(&self.pick.selector());
@@ -114,7 +131,7 @@ impl Question {
         !self.sort.is_empty()
     }
 
-    /// Whether a document is meant.
+    /// Returns whether a document matches.
     pub(super) fn matches(&self, key: Option<&str>, value: &Value) -> bool {
         self.pick.matches(key, value)
     }
@@ -130,8 +147,8 @@ impl Question {
 }
 
 impl Question {
-    /// Whether two answers are the same, but for the order of documents that are equal in the sort, and for which of these
-    /// a limit cuts off.
+    /// Returns whether two answers are the same, except for the order of documents that are equal in the sort, and for
+    /// the choice among these at a limit.
     pub(super) fn are_alike(&self, one: &[Found], other: &[Found]) -> bool {
         let values = |found: &[Found]| found.iter().filter_map(|found| found.value.clone()).collect::<Vec<_>>();
         let (first, second) = (values(one), values(other));
@@ -153,6 +170,20 @@ impl core::fmt::Display for Question {
 }
 
 impl Pick {
+    pub(super) const fn all() -> Self {
+        Self::All(Vec::new())
+    }
+
+    /// Returns the condition that the member `a` is this account.
+    pub(super) fn own(account: &str) -> Self {
+        Self::Field(A, Test::Eq(account.into()))
+    }
+
+    /// Returns the condition that the member `b` is at least 1.
+    pub(super) fn great() -> Self {
+        Self::Field(B, Test::Order(vec![(Relation::AtLeast, Value::Int(1))]))
+    }
+
     fn draw(values: &mut Values, keys: u64) -> Self {
         match values.below(12) {
             0 => Self::All(Vec::new()),
@@ -201,7 +232,7 @@ impl Pick {
         }
     }
 
-    fn matches(&self, key: Option<&str>, value: &Value) -> bool {
+    pub(super) fn matches(&self, key: Option<&str>, value: &Value) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.matches(key, value)),
             Self::Any(parts) => parts.iter().any(|part| part.matches(key, value)),
@@ -257,7 +288,7 @@ impl Test {
     }
 }
 
-/// What a path leads to. A list on the way is crossed: it leads on in each map in it.
+/// Returns the values at a path. A list on the way is crossed: the path continues in each map of the list.
 fn reached<'a>(value: &'a Value, path: &[&str]) -> Vec<&'a Value> {
     let Some((first, rest)) = path.split_first() else { return vec![value] };
     match value {

@@ -1,8 +1,8 @@
 //! `data-sim`: databases under deterministic simulation. On every replica, indexes, answers and live queries match the
 //! documents after merges, crashes, partial replicas, excluded histories and faults of links and stores.
 //!
-//! The seeds are those of `swarm --databases` (`sim/src/generate/databases.rs`), with the oracles O15 to O19 and those
-//! of the core. Planted bugs show that the oracles work (`data/src/planted.rs`).
+//! The seeds are those of `swarm --databases` (`sim/src/generate/databases.rs`), the oracles O15 to O21 beside those of the
+//! core. What they are worth is shown by planted bugs (`data/src/planted.rs`).
 
 use super::sim_core::{OF_DATABASES, Run, Scale, planted, round, run_all, swarm, unmet};
 use super::{Report, Setting};
@@ -55,6 +55,8 @@ pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure>
     report.figure("databases: crashes while an index was built", met("data.crash-in-build"), seeds);
     report.figure("databases: answers while documents changed", met("data.found-beside-changes"), seeds);
     report.figure("databases: batches that live queries told", met("data.live-told"), seeds);
+    report.figure("databases: changes read from feeds", met("data.feed-read"), seeds);
+    report.figure("databases: answers to those whom rules bind", met("data.asked-by-one-bound"), seeds);
     report.figure("databases: partial replicas compared", met("data.partial-checked"), seeds);
     report.figure("databases: replicas compared after logs forked", met("data.forks-checked"), seeds);
     for plan in PLANS {
