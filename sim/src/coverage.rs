@@ -119,6 +119,9 @@ names! {
     ForksChecked = "data.forks-checked",
 }
 
+/// The states that a fault can find a peer in. The first that fits counts.
+pub const STATES: [&str; 6] = ["down", "writing", "connecting", "alone", "syncing", "settled"];
+
 /// Returns whether there is a point of this name.
 pub fn is_point(name: &str) -> bool {
     POINTS.contains(&name)

@@ -142,6 +142,60 @@ pub struct Stats {
     pub converged_us: Option<u64>,
     /// Number of times that each mark of [`crate::coverage`] was passed.
     pub marks: BTreeMap<String, u64>,
+    /// How often each kind of fault hit a peer in each of [`crate::coverage::STATES`], as `crash syncing`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hits: BTreeMap<String, u64>,
+    /// The bound on agreement, if faults ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Bound>,
+}
+
+/// How long peers may take to agree: all parts together, from one moment on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bound {
+    /// The moment that it is measured from, in virtual microseconds: faults end, or all links are made again.
+    pub from_us: u64,
+    /// Whether that is when all links were made again.
+    #[serde(default)]
+    pub again: bool,
+    /// What the plan allows.
+    pub converge_us: u64,
+    /// What it allows for round trips of the slowest link.
+    pub round_trips_us: u64,
+    /// What carrying all entries over narrow links takes.
+    pub carrying_us: u64,
+    /// What making links again may take.
+    #[serde(default)]
+    pub reconnect_us: u64,
+}
+
+impl Bound {
+    /// The bound itself.
+    pub const fn total_us(&self) -> u64 {
+        let waiting_us = self.round_trips_us.saturating_add(self.carrying_us).saturating_add(self.reconnect_us);
+        self.converge_us.saturating_add(waiting_us)
+    }
+}
+
+/// Something that peers had not come to when the bound was over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unmet {
+    /// Which peer, if it is about one.
+    pub peer: Option<usize>,
+    /// What, for people.
+    pub text: String,
+}
+
+/// An action of the plan that took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acted {
+    /// When, in virtual microseconds.
+    pub at_us: u64,
+    /// The action's id.
+    pub action: u32,
 }
 
 /// One line of a trace.
@@ -160,6 +214,18 @@ pub struct Record {
     pub kind: String,
     /// A hash of the record's data.
     pub hash: u64,
+    /// The number of the plan's link that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<usize>,
+    /// The number of that link's connection, counted over the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<u64>,
+    /// How many bytes were sent or received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// More about it, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 /// The findings of a run.
@@ -172,6 +238,12 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// Figures.
     pub stats: Stats,
+    /// What peers had not come to when the bound on agreement was over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmet: Vec<Unmet>,
+    /// The actions of the plan that took effect, in order, if a trace was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acted: Vec<Acted>,
     /// The records, if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Vec<Record>>,

@@ -14,6 +14,7 @@ mod members;
 mod net;
 mod node;
 mod start;
+mod state;
 mod store;
 mod work;
 
@@ -21,8 +22,8 @@ use crate::coverage::{Mark, POINTS, Point};
 use crate::oracle::Model;
 use crate::plan::{Plan, When};
 use crate::random::Keyed;
-use crate::report::{OracleId, Report, Stats, Violation};
-use crate::trace::{Cause, Tracer};
+use crate::report::{OracleId, Report, Stats, Unmet, Violation};
+use crate::trace::{Cause, Detail, Tracer};
 use cosmicsync_protocol::storage::StoreId;
 use net::{Conn, Route};
 use node::Node;
@@ -129,6 +130,8 @@ pub(crate) struct World<'p> {
     tracer: Tracer,
     pub(crate) stats: Stats,
     violations: Vec<Violation>,
+    /// What peers had not come to when they were to agree.
+    unmet: Vec<Unmet>,
     /// Findings of oracles in stores.
     found: database::Found,
     points: Vec<[u64; POINTS.len()]>,
@@ -167,6 +170,7 @@ impl<'p> World<'p> {
             tracer: Tracer::new(peers, keep_trace),
             stats: Stats::default(),
             violations: Vec::new(),
+            unmet: Vec::new(),
             found: database::Found::default(),
             points: vec![[0; POINTS.len()]; peers],
             marks: BTreeMap::new(),
@@ -259,8 +263,9 @@ impl<'p> World<'p> {
             }
         }
         self.stats.marks = marks;
-        let (trace_hash, trace) = self.tracer.finish();
-        Report { trace_hash, violations: self.violations, stats: self.stats, trace }
+        let (trace_hash, trace, acted) = self.tracer.finish();
+        let (violations, stats, unmet) = (self.violations, self.stats, self.unmet);
+        Report { trace_hash, violations, stats, unmet, acted, trace }
     }
 
     /// Schedules an event, at the present virtual time at the earliest.
@@ -284,6 +289,17 @@ impl<'p> World<'p> {
             }
         }
         index
+    }
+
+    /// Says more of the newest record, if the trace is kept.
+    pub(crate) fn detail(&mut self, detail: impl FnOnce() -> Detail) {
+        self.tracer.detail(detail);
+    }
+
+    /// Notes, if the trace is kept, that the newest record is about a connection, and how many bytes went over it.
+    pub(crate) fn detail_link(&mut self, conn: u64, bytes: Option<usize>, note: impl FnOnce() -> String) {
+        let link = self.conns.get(&conn).map(|state| (state.route, conn));
+        self.tracer.detail(|| Detail { link, bytes, note: note() });
     }
 
     /// Returns the number of occurrences of an event on a peer.

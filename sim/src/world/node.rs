@@ -318,6 +318,8 @@ impl World<'_> {
             let at = self.nodes[peer].alive.as_ref().and_then(|alive| alive.links.get(&link).copied());
             let index = self.point(peer, Point::Sent, None, &bytes);
             if let Some((conn, end)) = at {
+                let kind = if self.tracer.keeps() { self.kind_of(peer, link) } else { "" };
+                self.detail_link(conn, Some(bytes.len()), || kind.to_owned());
                 self.send(conn, end, bytes, Some((peer, index)));
             }
         }
@@ -447,6 +449,7 @@ impl World<'_> {
                     self.is_up(conn);
                 }
                 self.point(peer, Point::Shaken, None, device.as_ref());
+                conn.into_iter().for_each(|(conn, _)| self.detail_link(conn, None, String::new));
                 false
             }
             Event::Close { link, reason, .. } => self.close(peer, link, &reason),
@@ -510,6 +513,8 @@ impl World<'_> {
         self.point(peer, Point::Closed, None, format!("{reason:?}").as_bytes());
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return false };
         let Some((conn, end)) = alive.links.remove(&link) else { return false };
+        self.detail_link(conn, None, || format!("{reason:?}"));
+        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return false };
         alive.up.remove(&link);
         self.note_closed(conn);
         self.check_close(peer, conn, reason);

@@ -1,0 +1,47 @@
+//! In what state peers are, for coverage and traces. Nothing here changes a run.
+
+use super::World;
+use crate::plan::Act;
+use cosmicsync_protocol::endpoint::LinkId;
+
+impl World<'_> {
+    /// Counts in what state a fault finds the peers that it is about.
+    pub(super) fn note_hit(&mut self, act: &Act) {
+        let mut peers = act.peers();
+        if let Some(link) = act.link() {
+            peers = vec![self.plan.links[link].from, self.plan.links[link].to];
+        }
+        for peer in peers {
+            let hit = format!("{} {}", act.kind(), self.state_of(peer));
+            *self.stats.hits.entry(hit).or_default() += 1;
+        }
+    }
+
+    /// One of [`STATES`](crate::coverage::STATES).
+    fn state_of(&self, peer: usize) -> &'static str {
+        let Some(alive) = self.nodes[peer].alive.as_deref() else { return "down" };
+        if alive.store_queue.front() == Some(&true) {
+            "writing"
+        } else if alive.links.len() > alive.up.len() {
+            "connecting"
+        } else if alive.links.is_empty() {
+            "alone"
+        } else if alive.endpoint.stats().links.iter().all(|link| link.is_settled()) {
+            "settled"
+        } else {
+            "syncing"
+        }
+    }
+
+    /// What a peer is sending on a link, told from the state of that link: the bytes themselves are sealed.
+    pub(super) fn kind_of(&self, peer: usize, link: LinkId) -> &'static str {
+        let Some(alive) = self.nodes[peer].alive.as_deref() else { return "" };
+        if !alive.up.contains_key(&link) {
+            "handshake"
+        } else if alive.endpoint.link(link).is_some_and(|info| info.is_settled()) {
+            "settled"
+        } else {
+            "sync"
+        }
+    }
+}
