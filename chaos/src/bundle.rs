@@ -1,4 +1,4 @@
-//! Failure bundles: all data for reproducing a failure.
+//! Bundles: everything that is needed to see a run again, a failure or one that held and was kept.
 //!
 //! A bundle is one JSON file. It contains the plan itself, not only the seed, since seeds rot when generators
 //! change. The files in `scenarios/regressions/` are bundles too, shrunk and without a trace.
@@ -22,7 +22,7 @@ const BYTES_MAX: u64 = 1 << 30;
 /// The lock file this program was built with.
 const LOCK_FILE: &[u8] = include_bytes!("../../Cargo.lock");
 
-/// A failure.
+/// A run and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Bundle {
@@ -37,14 +37,18 @@ pub(crate) struct Bundle {
     pub(crate) lane: Lane,
     /// The seed.
     pub(crate) seed: u64,
-    /// The first violation.
-    pub(crate) violation: Violation,
-    /// The further violations.
+    /// What was violated first; nothing in a run that held and was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) violation: Option<Violation>,
+    /// What was seen after that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) also: Vec<Violation>,
     /// The hash of the trace.
     pub(crate) trace_hash: String,
-    /// The plan that was run.
+    /// Whether `shrink` made the plan.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(crate) shrunk: bool,
+    /// What was run, spelled out.
     pub(crate) plan: Plan,
     /// The trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,21 +80,22 @@ impl Program {
 }
 
 impl Bundle {
-    /// Makes a bundle of a run that failed; `None` if it did not.
-    pub(crate) fn of(seed: u64, plan: &Plan, report: &Report) -> Option<Self> {
-        let (violation, also) = report.violations.split_first()?;
-        Some(Self {
+    /// A bundle of a run.
+    pub(crate) fn of(seed: u64, plan: &Plan, report: &Report) -> Self {
+        let also = report.violations.get(1..).unwrap_or_default();
+        Self {
             format: FORMAT,
             about: String::new(),
             program: Program::this(),
             lane: Lane::Core,
             seed,
-            violation: violation.clone(),
+            violation: report.violations.first().cloned(),
             also: also.to_vec(),
+            shrunk: false,
             trace_hash: report.trace_hash.clone(),
             plan: plan.clone(),
             trace: report.trace.clone(),
-        })
+        }
     }
 
     /// Writes the bundle, after making the directory if needed.
@@ -110,17 +115,40 @@ impl Bundle {
         let safe: String =
             self.plan.name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect();
         let trace: String = self.trace_hash.chars().take(8).collect();
-        dir.join(format!("{safe}-{}-{}-{trace}.json", self.seed, self.violation.oracle))
+        let result =
+            self.violation.as_ref().map_or_else(|| "held".to_owned(), |violation| violation.oracle.to_string());
+        dir.join(format!("{safe}-{}-{result}-{trace}.json", self.seed))
     }
 }
 
-/// Input of a replay: a bundle, or a plan alone.
+/// What was named on the command line, and what it holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Loaded {
+    /// A file, or a scenario and a seed.
+    pub(crate) path: PathBuf,
+    pub(crate) input: Input,
+}
+
+impl Loaded {
+    /// A bundle or a plan in a file.
+    pub(crate) fn read(path: PathBuf) -> Result<Self, Failure> {
+        let input = Input::read(&path)?;
+        Ok(Self { path, input })
+    }
+
+    /// As it was named.
+    pub(crate) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// What can be run again: a bundle, or a plan alone.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Input {
-    /// A bundle.
+    /// A run that was kept.
     Bundle(Box<Bundle>),
-    /// A plan.
-    Plan(Box<Plan>),
+    /// Only a plan, and the seed that it was drawn with.
+    Plan(Box<Plan>, u64),
 }
 
 impl Input {
@@ -141,7 +169,10 @@ impl Input {
         let tree: serde_json::Value = serde_json::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
         if tree.get("plan").is_none() {
             return match serde_json::from_value::<Plan>(tree) {
-                Ok(plan) => Ok(Self::Plan(Box::new(plan))),
+                Ok(plan) => {
+                    let seed = plan.seed;
+                    Ok(Self::Plan(Box::new(plan), seed))
+                }
                 Err(error) => Err(wrong(&error.to_string())),
             };
         }
@@ -157,20 +188,23 @@ impl Input {
     pub(crate) const fn plan(&self) -> &Plan {
         match self {
             Self::Bundle(bundle) => &bundle.plan,
-            Self::Plan(plan) => plan,
+            Self::Plan(plan, _) => plan,
         }
     }
 
-    /// Returns the bundle, if the input is one.
+    /// The bundle, if it is one.
     pub(crate) fn bundle(&self) -> Option<&Bundle> {
         match self {
             Self::Bundle(bundle) => Some(bundle),
-            Self::Plan(_) => None,
+            Self::Plan(..) => None,
         }
     }
 
-    /// Returns the seed of the run.
-    pub(crate) fn seed(&self) -> u64 {
-        self.bundle().map_or_else(|| self.plan().seed, |bundle| bundle.seed)
+    /// The seed it was found with.
+    pub(crate) const fn seed(&self) -> u64 {
+        match self {
+            Self::Bundle(bundle) => bundle.seed,
+            Self::Plan(_, seed) => *seed,
+        }
     }
 }

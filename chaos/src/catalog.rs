@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cosmicsync_sim::scenario::{Scenario, parse};
+use cosmicsync_sim::scenario::{Lane, Scenario, parse};
 
+use crate::bundle::{Input, Loaded};
 use crate::cli::Global;
 use crate::error::{Code, Failure};
 use crate::report::shell_word;
@@ -58,8 +59,20 @@ pub(crate) fn find(global: &Global, name: &str) -> Result<(PathBuf, Scenario), F
     Ok((path, scenario))
 }
 
-/// Returns the path of a bundle: this path, or, for a bare name, a file among the kept ones.
-pub(crate) fn bundle(global: &Global, name: &Path) -> Result<PathBuf, Failure> {
+/// A run to look at: a bundle or a plan in a file, the name of a kept one, or `SCENARIO@SEED`.
+pub(crate) fn load(global: &Global, name: &Path) -> Result<Loaded, Failure> {
+    let text = name.to_string_lossy();
+    let drawn = text.rsplit_once('@').and_then(|(scenario, seed)| Some((scenario, seed.parse::<u64>().ok()?)));
+    let Some((scenario, seed)) = drawn.filter(|_| !name.exists()) else {
+        return Loaded::read(bundle(global, name)?);
+    };
+    let (path, found) = find(global, scenario)?;
+    let expansion = found.expand(Lane::Core, seed).map_err(|error| wrong(&path, &error))?;
+    Ok(Loaded { path: name.to_owned(), input: Input::Plan(Box::new(expansion.plan), seed) })
+}
+
+/// Where a bundle is: at this path, or, if that is a bare name, among those that are kept.
+fn bundle(global: &Global, name: &Path) -> Result<PathBuf, Failure> {
     if name.exists() || name.components().count() != 1 {
         return Ok(name.to_owned());
     }

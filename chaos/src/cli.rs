@@ -81,9 +81,11 @@ pub(crate) enum Verb {
     Replay(Replay),
     /// Find the smallest plan that fails in the same way
     Shrink(Shrink),
-    /// Find the point at which two runs part, and its causes
+    /// Draw what happened in a run, and say in plain English why it failed
+    Explain(Explain),
+    /// Compare two runs: their plans, how they came out, and where they part
     Diff {
-        /// A bundle, a plan, or the name of a kept one
+        /// A bundle, a plan, the name of a kept one, or SCENARIO@SEED
         a: PathBuf,
         /// Another one
         b: PathBuf,
@@ -112,7 +114,7 @@ impl Verb {
     pub(crate) const fn judges(&self) -> bool {
         match self {
             Self::Run(_) | Self::Campaign(_) | Self::Replay(_) | Self::Shrink(_) | Self::Diff { .. } => true,
-            Self::List | Self::Schema | Self::Completions { .. } | Self::ExecPlan { .. } => false,
+            Self::Explain(_) | Self::List | Self::Schema | Self::Completions { .. } | Self::ExecPlan { .. } => false,
         }
     }
 }
@@ -128,7 +130,10 @@ pub(crate) struct Run {
     /// Number of seeds, counted from the first
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seeds: u64,
-    /// Lane in which to run it
+    /// Print the trace of each run
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Where to run it
     #[arg(long, default_value = "core")]
     pub(crate) lane: Lane,
     #[command(flatten)]
@@ -169,13 +174,16 @@ pub(crate) struct Campaign {
 /// Options of commands that run plans.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
-    /// Directory for failure bundles
+    /// Where bundles go
     #[arg(long, value_name = "DIR", default_value = "chaos-bundles")]
     pub(crate) bundles: PathBuf,
     /// Number of runs at one time [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// Run each plan in a process of its own
+    /// Make a bundle of each run that holds, too
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// A process of its own for each run
     #[arg(long)]
     pub(crate) fresh_process: bool,
 }
@@ -183,8 +191,9 @@ pub(crate) struct Common {
 /// Options of `replay`.
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// A bundle, a plan, or the name of a kept one: of a file in the scenarios directory's `regressions`
-    pub(crate) bundle: PathBuf,
+    /// A bundle, a plan, the name of a kept one (a file in the scenarios directory's `regressions`), or SCENARIO@SEED
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
     /// Print the trace
     #[arg(long)]
     pub(crate) trace: bool,
@@ -193,9 +202,10 @@ pub(crate) struct Replay {
 /// Options of `shrink`.
 #[derive(Debug, Args)]
 pub(crate) struct Shrink {
-    /// A bundle, a plan, or the name of a kept one
-    pub(crate) bundle: PathBuf,
-    /// Path of the small bundle [default: beside the bundle, as *.shrunk.json]
+    /// A bundle, a plan, the name of a kept one, or SCENARIO@SEED
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// Where the small bundle goes [default: beside the bundle, as *.shrunk.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
     /// Limit on the number of runs
@@ -203,7 +213,24 @@ pub(crate) struct Shrink {
     pub(crate) runs_max: u64,
 }
 
-/// Choice of faults.
+/// Options of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A bundle, a plan, the name of a kept one, or SCENARIO@SEED
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// Where the diagram goes [default: beside the bundle, as *.svg]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+    /// Show what happened from this virtual time on [default: as much before the end as can be drawn]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<Span>,
+    /// Show what happened until this virtual time [default: the end]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<Span>,
+}
+
+/// How plans are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {
     /// Each seed turns on some kinds of fault and not others

@@ -19,6 +19,7 @@ mod catalog;
 mod cli;
 mod diff;
 mod error;
+mod explain;
 mod output;
 mod pool;
 mod replay;
@@ -63,15 +64,10 @@ fn execute(cli: Cli) -> Result<Verdict, Failure> {
     match verb {
         Verb::Run(args) => run::run(&global, &args, &mut output),
         Verb::Campaign(args) => campaign::run(&args, &mut output),
-        Verb::Replay(mut args) => {
-            args.bundle = catalog::bundle(&global, &args.bundle)?;
-            replay::run(&args, &mut output)
-        }
-        Verb::Shrink(mut args) => {
-            args.bundle = catalog::bundle(&global, &args.bundle)?;
-            shrink::run(&args, &mut output)
-        }
-        Verb::Diff { a, b } => diff::run(&catalog::bundle(&global, &a)?, &catalog::bundle(&global, &b)?, &mut output),
+        Verb::Replay(args) => replay::run(&args, &catalog::load(&global, &args.run)?, &mut output),
+        Verb::Shrink(args) => shrink::run(&args, &catalog::load(&global, &args.run)?, &mut output),
+        Verb::Explain(args) => explain::run(&args, &catalog::load(&global, &args.run)?, &mut output),
+        Verb::Diff { a, b } => diff::run(&catalog::load(&global, &a)?, &catalog::load(&global, &b)?, &mut output),
         Verb::List => run::list(&global, &mut output),
         Verb::Schema => schema(&mut output),
         Verb::Completions { shell } => {

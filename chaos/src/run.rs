@@ -72,6 +72,10 @@ pub(crate) fn run(global: &Global, args: &Run, output: &mut Stdout) -> Result<Ve
         let event = case.event.map(|event| format!(" event {event}")).unwrap_or_default();
         rows.push((case.seed, case.event, report::row(&format!("{}{event}", case.seed), &report)));
         let again = format!("run {} --seed {}", args.scenario, case.seed);
+        if args.trace {
+            let traced = pool::execute(&case.plan, true, args.common.fresh_process)?;
+            bar.suspend(|| report::trace(output, &case.plan, &traced))?;
+        }
         finish(output, &bar, &case, report, &args.common, &again)?;
         Ok(true)
     })?;
@@ -156,7 +160,7 @@ pub(crate) fn finish(
     common: &Common,
     again: &str,
 ) -> Result<(), Failure> {
-    if report.is_ok() && !output.is_json() {
+    if report.is_ok() && !common.keep && !output.is_json() {
         return Ok(());
     }
     bar.suspend(|| print(output, case, report, common, again))
@@ -164,7 +168,7 @@ pub(crate) fn finish(
 
 fn print(output: &mut Stdout, case: &Case, report: Report, common: &Common, again: &str) -> Result<(), Failure> {
     let mut place = None;
-    if !report.is_ok() {
+    if !report.is_ok() || common.keep {
         let traced = pool::execute(&case.plan, true, common.fresh_process)?;
         if traced.trace_hash != report.trace_hash {
             let message =
@@ -172,12 +176,15 @@ fn print(output: &mut Stdout, case: &Case, report: Report, common: &Common, agai
             let next = format!("in a process of its own: cosmicsync-chaos {again} --fresh-process");
             return Err(Failure::new(Code::Internal, message).next(next));
         }
-        if let Some(bundle) = Bundle::of(case.seed, &case.plan, &traced) {
-            let path = bundle.path(&common.bundles);
-            bundle.write(&path)?;
-            report::tell_failure(output, &bundle, &path, case.event, true)?;
-            place = Some(path);
+        let bundle = Bundle::of(case.seed, &case.plan, &traced);
+        let path = bundle.path(&common.bundles);
+        bundle.write(&path)?;
+        if report.is_ok() {
+            output.line(&format!("kept: {}", path.display()))?;
+        } else {
+            report::tell_failure(output, &bundle, &traced, &path, case.event)?;
         }
+        place = Some(path);
     }
     output.object(&RunLine {
         name: &case.plan.name,

@@ -1,0 +1,156 @@
+//! What a failure means, in plain English: the rule, the bound, the last fault, what each peer lacked.
+
+use std::collections::BTreeSet;
+
+use cosmicsync_sim::report::Bound;
+use cosmicsync_sim::{Plan, Report};
+use serde::Serialize;
+
+use super::story;
+use crate::report::time;
+
+/// The caption of a run's picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Caption {
+    /// Which run, and how it came out.
+    pub(crate) result: String,
+    /// The rule that was violated.
+    pub(crate) rule: Option<String>,
+    /// What was seen.
+    pub(crate) seen: Option<String>,
+    /// How long the peers may take to agree, and from when on.
+    pub(crate) bound: Option<String>,
+    /// The fault that ended last.
+    pub(crate) last_fault: Option<String>,
+    /// What each peer lacked when the bound was over.
+    pub(crate) lacked: Vec<String>,
+    /// What words of the rest mean.
+    pub(crate) words: Vec<String>,
+}
+
+impl Caption {
+    pub(crate) fn of(plan: &Plan, seed: u64, report: &Report) -> Self {
+        let name = &plan.name;
+        let violation = report.violations.first();
+        let result = match violation {
+            Some(violation) => {
+                let on = violation.peer.map(|peer| format!(" on {}", plan.tell_peer(peer))).unwrap_or_default();
+                format!("{name}, seed {seed}: {} is violated{on} at {}.", violation.oracle, time(violation.at_us))
+            }
+            None => {
+                let agreed =
+                    report.stats.converged_us.map(|us| format!("; all agreed {} after faults ended", time(us)));
+                format!("{name}, seed {seed}: every rule held{}.", agreed.unwrap_or_default())
+            }
+        };
+        let is_bound = report.violations.iter().any(|violation| violation.text.starts_with("no convergence"));
+        let ended = violation.is_none() || is_bound;
+        Self {
+            result,
+            rule: violation.map(|violation| {
+                format!("The rule {}: {} (spec/invariants.md).", violation.oracle, violation.oracle.demands())
+            }),
+            seen: violation.map(|violation| format!("Seen: {}.", violation.text)),
+            bound: report.stats.bound.filter(|_| ended).map(|bound| bound_line(&bound, report)),
+            last_fault: Some(last_fault(plan, report)),
+            lacked: report.unmet.iter().map(|unmet| unmet.text.clone()).collect(),
+            words: words(plan, report),
+        }
+    }
+
+    /// All of it, a sentence or more a line.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.result.clone()];
+        lines.extend([&self.rule, &self.seen].into_iter().flatten().cloned());
+        lines.extend(self.details());
+        lines
+    }
+
+    /// What stands below the violation itself.
+    pub(crate) fn details(&self) -> Vec<String> {
+        let mut lines: Vec<String> = [&self.bound, &self.last_fault].into_iter().flatten().cloned().collect();
+        if !self.lacked.is_empty() {
+            lines.push(format!("When the bound was over: {}.", self.lacked.join("; ")));
+        }
+        lines.extend(self.words.iter().cloned());
+        lines
+    }
+}
+
+/// The bound, what it is made of, and what it is measured from.
+pub(crate) fn bound_line(bound: &Bound, report: &Report) -> String {
+    let mut parts = vec![format!("{} allowed by the plan (converge_within)", time(bound.converge_us))];
+    let more = [
+        (bound.round_trips_us, "for round trips (round_trips)"),
+        (bound.carrying_us, "to carry all entries"),
+        (bound.reconnect_us, "to make links again"),
+    ];
+    parts.extend(more.iter().filter(|(us, _)| *us > 0).map(|(us, what)| format!("{} {what}", time(*us))));
+    let since = if bound.again { "all links were made again" } else { "faults ended" };
+    let taken = match report.stats.converged_us {
+        Some(taken_us) if !bound.again => format!("They took {} of {}", time(taken_us), time(bound.total_us())),
+        _ => format!("They did not agree within {}", time(bound.total_us())),
+    };
+    format!("{taken}, measured from {}, when {since}: {}.", time(bound.from_us), parts.join(" + "))
+}
+
+/// The fault that ended last before the first violation.
+fn last_fault(plan: &Plan, report: &Report) -> String {
+    let end_us = report.violations.first().map_or(u64::MAX, |violation| violation.at_us);
+    let faults = story::faults(plan, report);
+    let last = faults.iter().filter(|fault| fault.from_us <= end_us).max_by_key(|fault| fault.until_us);
+    let Some(fault) = last else { return "No fault took effect.".to_owned() };
+    let text = &fault.text;
+    let from = time(fault.from_us);
+    if fault.until_us > end_us {
+        format!("Still going on: {text}, since {from}.")
+    } else if fault.is_open {
+        format!("The last fault to end: {text}, from {from} until faults ended at {}.", time(fault.until_us))
+    } else if fault.until_us == fault.from_us {
+        format!("The last fault: {text}, at {from}.")
+    } else {
+        format!("The last fault to end: {text}, from {from} to {}.", time(fault.until_us))
+    }
+}
+
+/// What is meant by words that the rest uses.
+fn words(plan: &Plan, report: &Report) -> Vec<String> {
+    let texts = || {
+        let seen = report.violations.first().map(|violation| violation.text.as_str());
+        seen.into_iter().chain(report.unmet.iter().map(|unmet| unmet.text.as_str()))
+    };
+    let mut words = Vec::new();
+    if texts().any(|text| text.contains("settled")) {
+        words.push(
+            "A link is settled when both ends have sent, received and acknowledged all that they know of their spaces."
+                .to_owned(),
+        );
+    }
+    if texts().any(|text| text.contains("another root")) {
+        words.push("A root is a hash over all that a peer holds: equal roots, equal entries.".to_owned());
+    }
+    if texts().any(|text| text.contains("entries of a log")) {
+        words.push(
+            "A log is what one device wrote: an entry is held when its bytes are stored, read when it is applied."
+                .to_owned(),
+        );
+    }
+    words.extend(tokens(plan, report));
+    words
+}
+
+/// Who did what the oracle speaks of: tokens and edits are numbered for the action that made them.
+fn tokens(plan: &Plan, report: &Report) -> Vec<String> {
+    let text = report.violations.first().map_or("", |violation| violation.text.as_str());
+    let words: Vec<&str> = text.split(|letter: char| !letter.is_alphanumeric()).collect();
+    let named = words.windows(2).filter(|pair| matches!(pair.first(), Some(&("token" | "edit" | "without"))));
+    let numbers: BTreeSet<u64> = named.filter_map(|pair| pair.get(1)?.parse().ok()).collect();
+    let told = numbers.into_iter().filter_map(|number| {
+        let id = u32::try_from(number >> 20).ok()?;
+        let action = plan.actions.iter().find(|action| action.id == id)?;
+        let at = report.acted.iter().find(|acted| acted.action == id);
+        let at = at.map(|acted| format!(" at {}", time(acted.at_us))).unwrap_or_default();
+        Some(format!("Token {number} is what action {id} wrote: {}{at}.", action.act.tell(plan)))
+    });
+    told.collect()
+}

@@ -1,0 +1,331 @@
+//! What happened in a run, taken out of its plan and its trace: messages, marks, faults, ends.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use cosmicsync_sim::report::Record;
+use cosmicsync_sim::{Plan, Report};
+
+use crate::report::time;
+
+/// A run, as a picture shows it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Story {
+    pub(crate) peers: Vec<String>,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) faults: Vec<Fault>,
+    /// When processes did not run: which peer, from and until when.
+    pub(crate) down: Vec<(usize, u64, u64)>,
+    /// Lines across: when, what, and whether it is bad.
+    pub(crate) lines: Vec<Line>,
+    pub(crate) end_us: u64,
+}
+
+/// Bytes on their way, or several sent one soon after the other.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Message {
+    pub(crate) link: usize,
+    pub(crate) connection: u64,
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    /// When the first and the last were sent.
+    pub(crate) sent_us: (u64, u64),
+    /// When they arrived; none if they never did.
+    pub(crate) arrived_us: Option<(u64, u64)>,
+    pub(crate) count: u64,
+    pub(crate) bytes: u64,
+    pub(crate) kind: Kind,
+    /// It had not arrived when the run ended, and nothing kept it from arriving.
+    pub(crate) is_under_way: bool,
+}
+
+/// What a message is part of: the state of its link tells, for the bytes are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Handshake,
+    Sync,
+    /// All that is known is said: keep-alives, and the first word of what is new.
+    Settled,
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Handshake => "handshake",
+            Self::Sync => "sync",
+            Self::Settled => "settled",
+        }
+    }
+}
+
+/// Something that happened on a peer, or several of a kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) at_us: u64,
+    pub(crate) peer: usize,
+    pub(crate) what: What,
+    pub(crate) count: u64,
+    /// For the notes; empty if the mark speaks for itself.
+    pub(crate) text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum What {
+    Edit,
+    Commit,
+    Up,
+    Lost,
+    Refused,
+    Start,
+    Crash,
+}
+
+/// A fault that took effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) from_us: u64,
+    pub(crate) until_us: u64,
+    /// Whether it lasts until faults end.
+    pub(crate) is_open: bool,
+    pub(crate) kind: &'static str,
+    pub(crate) text: String,
+    pub(crate) peers: Vec<usize>,
+    pub(crate) link: Option<(usize, usize)>,
+}
+
+impl Fault {
+    /// Whether a process ends with it: what starts it again is told by itself.
+    pub(crate) fn ends_process(&self) -> bool {
+        ["crash", "stop", "restart", "resume"].contains(&self.kind)
+    }
+}
+
+/// A line across all peers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) at_us: u64,
+    pub(crate) peer: Option<usize>,
+    pub(crate) text: String,
+    pub(crate) is_bad: bool,
+}
+
+impl Story {
+    /// What happened in a run of which there is a trace.
+    pub(crate) fn of(plan: &Plan, report: &Report) -> Self {
+        let mut story = Self {
+            peers: (0..plan.peers.len()).map(|peer| plan.tell_peer(peer)).collect(),
+            faults: faults(plan, report),
+            end_us: report.stats.virtual_us,
+            ..Self::default()
+        };
+        let trace = report.trace.as_deref().unwrap_or_default();
+        story.messages = messages(plan, trace);
+        story.marks = marks(plan, report, trace);
+        story.down = down(plan, trace, story.end_us);
+        story.lines = lines(plan, report);
+        story
+    }
+}
+
+/// The faults of a run that took effect, in order.
+pub(crate) fn faults(plan: &Plan, report: &Report) -> Vec<Fault> {
+    let end_us = plan.bounds.phase_one_us;
+    let mut faults = Vec::new();
+    for acted in &report.acted {
+        let Some(action) = plan.actions.iter().find(|action| action.id == acted.action) else { continue };
+        let act = &action.act;
+        if !act.is_fault() {
+            continue;
+        }
+        let lasts_us = act.lasts_us();
+        let until_us = lasts_us.map_or(end_us, |lasts_us| acted.at_us.saturating_add(lasts_us).min(end_us));
+        let ends = act.link().and_then(|link| plan.links.get(link)).map(|link| (link.from, link.to));
+        faults.push(Fault {
+            from_us: acted.at_us,
+            until_us: until_us.max(acted.at_us),
+            is_open: lasts_us.is_none(),
+            kind: act.kind(),
+            text: act.tell(plan),
+            peers: act.peers(),
+            link: ends,
+        });
+    }
+    faults
+}
+
+fn messages(plan: &Plan, trace: &[Record]) -> Vec<Message> {
+    let mut messages: Vec<Message> = Vec::new();
+    let mut sent: BTreeMap<(usize, u64), usize> = BTreeMap::new();
+    // What is on its way on each connection in each direction, in order.
+    let mut under_way: BTreeMap<(u64, usize), VecDeque<usize>> = BTreeMap::new();
+    for record in trace {
+        match (record.kind.as_str(), record.link, record.connection) {
+            ("bytes.sent", Some(link), Some(connection)) => {
+                let Some(ends) = plan.links.get(link) else { continue };
+                let kind = match record.note.as_str() {
+                    "handshake" => Kind::Handshake,
+                    "settled" => Kind::Settled,
+                    _ => Kind::Sync,
+                };
+                sent.insert((record.peer, record.index), messages.len());
+                under_way.entry((connection, record.peer)).or_default().push_back(messages.len());
+                messages.push(Message {
+                    link,
+                    connection,
+                    from: record.peer,
+                    to: if ends.from == record.peer { ends.to } else { ends.from },
+                    sent_us: (record.at_us, record.at_us),
+                    arrived_us: None,
+                    count: 1,
+                    bytes: record.bytes.unwrap_or_default(),
+                    kind,
+                    is_under_way: false,
+                });
+            }
+            ("bytes.received", _, Some(connection)) => {
+                // What was sent before it on this way arrived with it at the latest.
+                let Some(last) = record.cause.and_then(|cause| sent.get(&cause)).copied() else { continue };
+                let Some(way) = messages.get(last).map(|message| (connection, message.from)) else { continue };
+                let way = under_way.entry(way).or_default();
+                while let Some(next) = way.pop_front_if(|next| *next <= last) {
+                    if let Some(message) = messages.get_mut(next) {
+                        message.arrived_us = Some((record.at_us, record.at_us));
+                    }
+                }
+            }
+            ("link.lost" | "link.closed", _, Some(connection)) => {
+                under_way.retain(|(open, _), _| *open != connection);
+            }
+            _ => {}
+        }
+    }
+    for at in under_way.into_values().flatten() {
+        if let Some(message) = messages.get_mut(at) {
+            message.is_under_way = true;
+        }
+    }
+    messages
+}
+
+fn marks(plan: &Plan, report: &Report, trace: &[Record]) -> Vec<Mark> {
+    let mut marks = Vec::new();
+    let mut work: VecDeque<(u64, usize, String)> = VecDeque::new();
+    for acted in &report.acted {
+        let action = plan.actions.iter().find(|action| action.id == acted.action && !action.act.is_fault());
+        if let Some((action, peer)) = action.and_then(|action| Some((action, *action.act.peers().first()?))) {
+            work.push_back((acted.at_us, peer, action.act.tell(plan)));
+        }
+    }
+    // Whoever a fault ends is told of with that fault.
+    let ended: BTreeSet<(u64, usize)> = faults(plan, report)
+        .into_iter()
+        .filter_map(|fault| Some((fault.from_us, *fault.peers.first().filter(|_| fault.ends_process())?)))
+        .collect();
+    let mark = |record: &Record, what: What, text: String| {
+        let Record { at_us, peer, .. } = *record;
+        Mark { at_us, peer, what, count: 1, text }
+    };
+    for record in trace {
+        let who = plan.tell_peer(record.peer);
+        match record.kind.as_str() {
+            "edit.taken" | "data.asked" => marks.push(mark(record, What::Edit, String::new())),
+            "edit.refused" => {
+                marks.push(mark(record, What::Refused, format!("{who}: an edit is refused: {}", record.note)))
+            }
+            "edit.failed" => {
+                marks.push(mark(record, What::Refused, format!("{who}: an edit failed to become durable")))
+            }
+            "commit.durable" => marks.push(mark(record, What::Commit, String::new())),
+            "commit.failed" => marks.push(mark(record, What::Refused, format!("{who}: a commit failed"))),
+            "handshake.done" => marks.push(mark(record, What::Up, String::new())),
+            "link.lost" => {
+                marks.push(mark(record, What::Lost, format!("{who} learns that its {} is gone", link_of(plan, record))))
+            }
+            "link.refused" => marks.push(mark(record, What::Refused, format!("{who}: a {} fails", record.note))),
+            // What was lost before is let go of then, for no reason of its own.
+            "link.closed" if !record.note.is_empty() => {
+                let text = format!("{who} closes its {}: {}", link_of(plan, record), record.note);
+                marks.push(mark(record, What::Lost, text));
+            }
+            "peer.started" if record.at_us > 0 => marks.push(mark(record, What::Start, format!("{who} starts"))),
+            "peer.crashed" if ended.contains(&(record.at_us, record.peer)) => {
+                marks.push(mark(record, What::Crash, String::new()))
+            }
+            "peer.crashed" => marks.push(mark(record, What::Crash, format!("{who} ends"))),
+            "log.forked" => marks.push(mark(record, What::Refused, format!("{who} sees a log fork"))),
+            "log.retired" => marks.push(mark(record, What::Refused, format!("{who} gives up its log"))),
+            "space.mismatch" => marks.push(mark(record, What::Refused, format!("{who} cannot repair its space"))),
+            _ => {}
+        }
+    }
+    // What a user does is told where it was done; the edit itself may come when the document is open.
+    marks.extend(work.into_iter().map(|(at_us, peer, text)| Mark { at_us, peer, what: What::Edit, count: 0, text }));
+    marks.sort_by_key(|mark| mark.at_us);
+    marks
+}
+
+fn link_of(plan: &Plan, record: &Record) -> String {
+    let other = record.link.and_then(|link| plan.links.get(link));
+    let other = other.map(|link| if link.from == record.peer { link.to } else { link.from });
+    other.map_or_else(|| "link".to_owned(), |other| format!("link to {}", plan.tell_peer(other)))
+}
+
+/// When each peer did not run.
+fn down(plan: &Plan, trace: &[Record], end_us: u64) -> Vec<(usize, u64, u64)> {
+    let mut since: BTreeMap<usize, u64> = BTreeMap::new();
+    for (peer, entry) in plan.peers.iter().enumerate() {
+        if entry.absent {
+            since.insert(peer, 0);
+        }
+    }
+    let mut down = Vec::new();
+    for record in trace {
+        if record.kind == "peer.crashed" {
+            since.insert(record.peer, record.at_us);
+        } else if record.kind == "peer.started"
+            && let Some(from_us) = since.remove(&record.peer)
+        {
+            down.push((record.peer, from_us, record.at_us));
+        }
+    }
+    down.extend(since.into_iter().map(|(peer, from_us)| (peer, from_us, end_us)));
+    down
+}
+
+/// What concerns all, and what was violated.
+fn lines(plan: &Plan, report: &Report) -> Vec<Line> {
+    const VIOLATIONS: usize = 4;
+    let mut lines = Vec::new();
+    let mut line = |at_us, peer, text: String, is_bad| lines.push(Line { at_us, peer, text, is_bad });
+    if report.stats.virtual_us >= plan.bounds.phase_one_us {
+        line(plan.bounds.phase_one_us, None, "faults end: links, disks and clocks are mended".to_owned(), false);
+    }
+    if let Some(bound) = report.stats.bound {
+        let over_us = bound.from_us.saturating_add(bound.total_us());
+        if bound.again {
+            line(bound.from_us, None, "all links are made again".to_owned(), false);
+        }
+        if over_us <= report.stats.virtual_us && report.stats.converged_us.is_none() {
+            line(over_us, None, format!("the bound is over: {} since then", time(bound.total_us())), false);
+        }
+    }
+    if let Some(converged_us) = report.stats.converged_us {
+        let text = format!("all agree, {} after faults ended", time(converged_us));
+        let agreed_us = plan.bounds.phase_one_us.saturating_add(converged_us);
+        line(agreed_us, None, text, false);
+        let again_us = agreed_us.saturating_add(2 * plan.core.keep_alive_us);
+        if report.stats.bound.is_some_and(|bound| !bound.again) && again_us < report.stats.virtual_us {
+            line(again_us, None, "all links are broken and made again: nothing may change".to_owned(), false);
+        }
+    }
+    for violation in report.violations.iter().take(VIOLATIONS) {
+        let on = violation.peer.map(|peer| format!(" on {}", plan.tell_peer(peer))).unwrap_or_default();
+        line(violation.at_us, violation.peer, format!("{}{on}: {}", violation.oracle, violation.text), true);
+    }
+    if let Some(more) = report.violations.get(VIOLATIONS..).filter(|more| !more.is_empty()) {
+        let at_us = more.first().map_or(0, |violation| violation.at_us);
+        line(at_us, None, format!("and {} more violations", more.len()), true);
+    }
+    lines.sort_by_key(|line| line.at_us);
+    lines
+}
