@@ -90,6 +90,10 @@ pub(crate) enum Verb {
         /// Another one
         b: PathBuf,
     },
+    /// Make one HTML page of runs: how they came out, and a diagram of each failure
+    Report(PageOf),
+    /// Show which events, marks, faults and states are met, and by which scenario
+    Coverage(Coverage),
     /// List the scenarios
     List,
     /// Print the JSON Schema of scenario files
@@ -113,7 +117,13 @@ impl Verb {
     /// checked.
     pub(crate) const fn judges(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Campaign(_) | Self::Replay(_) | Self::Shrink(_) | Self::Diff { .. } => true,
+            Self::Run(_)
+            | Self::Campaign(_)
+            | Self::Replay(_)
+            | Self::Shrink(_)
+            | Self::Diff { .. }
+            | Self::Report(_)
+            | Self::Coverage(_) => true,
             Self::Explain(_) | Self::List | Self::Schema | Self::Completions { .. } | Self::ExecPlan { .. } => false,
         }
     }
@@ -183,6 +193,9 @@ pub(crate) struct Common {
     /// Make a bundle of each run that holds, too
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Write a page about all runs: one HTML file that needs no network
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// A process of its own for each run
     #[arg(long)]
     pub(crate) fresh_process: bool,
@@ -228,6 +241,43 @@ pub(crate) struct Explain {
     /// Show what happened until this virtual time [default: the end]
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<Span>,
+}
+
+/// Options of `report`.
+#[derive(Debug, Args)]
+pub(crate) struct PageOf {
+    /// Bundles, plans, names of kept ones, or SCENARIO@SEED
+    #[arg(value_name = "RUN", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Where the page goes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: PathBuf,
+}
+
+/// Options of `coverage`.
+#[derive(Debug, Args)]
+pub(crate) struct Coverage {
+    /// Files, or names of scenarios [default: all of the scenarios directory, unless there is a campaign]
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) names: Vec<String>,
+    /// How many seeds of each scenario
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seeds: u64,
+    /// So many random fault plans, too
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) campaign: u64,
+    /// How these are drawn
+    #[arg(long, value_enum, default_value_t = Profile::Swarm)]
+    pub(crate) profile: Profile,
+    /// Have a process of theirs go on two to five times
+    #[arg(long)]
+    pub(crate) copies: bool,
+    /// Have all their peers make the same few documents
+    #[arg(long)]
+    pub(crate) apart: bool,
+    /// Runs at a time [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
 }
 
 /// How plans are drawn.

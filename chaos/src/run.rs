@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::bundle::Bundle;
 use crate::cli::{Common, Global, Run};
 use crate::error::{Code, Failure};
+use crate::page::{self, Page};
 use crate::pool::{self, Case, How};
 use crate::report::{self, RunLine};
 use crate::{Stdout, Verdict, catalog};
@@ -66,6 +67,7 @@ pub(crate) fn run(global: &Global, args: &Run, output: &mut Stdout) -> Result<Ve
     let bar = output.bar(total, "runs");
     let mut tally = Tally::default();
     let mut rows = Vec::new();
+    let mut page = args.common.html.is_some().then(|| Page::new(&scenario.head.name));
     pool::run(cases.into_iter(), how(&args.common, None), |case, report| {
         tally.add(&report);
         advance(&bar, &tally, !report.is_ok());
@@ -76,7 +78,7 @@ pub(crate) fn run(global: &Global, args: &Run, output: &mut Stdout) -> Result<Ve
             let traced = pool::execute(&case.plan, true, args.common.fresh_process)?;
             bar.suspend(|| report::trace(output, &case.plan, &traced))?;
         }
-        finish(output, &bar, &case, report, &args.common, &again)?;
+        finish(output, &bar, &case, report, &args.common, (&again, page.as_mut()))?;
         Ok(true)
     })?;
     bar.finish_and_clear();
@@ -93,6 +95,7 @@ pub(crate) fn run(global: &Global, args: &Run, output: &mut Stdout) -> Result<Ve
     output.object(&serde_json::json!({ "summary": {
         "name": scenario.head.name, "held": held, "asked": total, "missed": missed, "tally": tally,
     }}))?;
+    page::write(page, args.common.html.as_deref(), total, output)?;
     let (runs, violated) = (tally.runs, tally.violated);
     output.line(&format!("{}: {runs} of {total} runs, {violated} violated", scenario.head.name))?;
     for mark in missed {
@@ -158,15 +161,25 @@ pub(crate) fn finish(
     case: &Case,
     report: Report,
     common: &Common,
-    again: &str,
+    (again, page): (&str, Option<&mut Page>),
 ) -> Result<(), Failure> {
+    let page = page.map(|page| {
+        page.add(case.seed, case.event, &case.plan, &report);
+        page
+    });
     if report.is_ok() && !common.keep && !output.is_json() {
         return Ok(());
     }
-    bar.suspend(|| print(output, case, report, common, again))
+    bar.suspend(|| print(output, case, report, common, (again, page)))
 }
 
-fn print(output: &mut Stdout, case: &Case, report: Report, common: &Common, again: &str) -> Result<(), Failure> {
+fn print(
+    output: &mut Stdout,
+    case: &Case,
+    report: Report,
+    common: &Common,
+    (again, page): (&str, Option<&mut Page>),
+) -> Result<(), Failure> {
     let mut place = None;
     if !report.is_ok() || common.keep {
         let traced = pool::execute(&case.plan, true, common.fresh_process)?;
@@ -183,6 +196,9 @@ fn print(output: &mut Stdout, case: &Case, report: Report, common: &Common, agai
             output.line(&format!("kept: {}", path.display()))?;
         } else {
             report::tell_failure(output, &bundle, &traced, &path, case.event)?;
+            if let Some(page) = page {
+                page.add_failure(case.seed, &case.plan, &traced, &path, false);
+            }
         }
         place = Some(path);
     }

@@ -48,7 +48,7 @@ impl Caption {
         Self {
             result,
             rule: violation.map(|violation| {
-                format!("The rule {}: {} (spec/invariants.md).", violation.oracle, violation.oracle.demands())
+                format!("Rule {}: {} (spec/invariants.md).", violation.oracle, violation.oracle.demands())
             }),
             seen: violation.map(|violation| format!("Seen: {}.", violation.text)),
             bound: report.stats.bound.filter(|_| ended).map(|bound| bound_line(&bound, report)),
@@ -70,7 +70,7 @@ impl Caption {
     pub(crate) fn details(&self) -> Vec<String> {
         let mut lines: Vec<String> = [&self.bound, &self.last_fault].into_iter().flatten().cloned().collect();
         if !self.lacked.is_empty() {
-            lines.push(format!("When the bound was over: {}.", self.lacked.join("; ")));
+            lines.push(format!("Lacking when the bound was over: {}.", self.lacked.join("; ")));
         }
         lines.extend(self.words.iter().cloned());
         lines
@@ -86,10 +86,10 @@ pub(crate) fn bound_line(bound: &Bound, report: &Report) -> String {
         (bound.reconnect_us, "to make links again"),
     ];
     parts.extend(more.iter().filter(|(us, _)| *us > 0).map(|(us, what)| format!("{} {what}", time(*us))));
-    let since = if bound.again { "all links were made again" } else { "faults ended" };
+    let since = story::since(bound);
     let taken = match report.stats.converged_us {
-        Some(taken_us) if !bound.again => format!("They took {} of {}", time(taken_us), time(bound.total_us())),
-        _ => format!("They did not agree within {}", time(bound.total_us())),
+        Some(taken_us) if !bound.again => format!("Bound: they took {} of {}", time(taken_us), time(bound.total_us())),
+        _ => format!("Bound: they did not agree within {}", time(bound.total_us())),
     };
     format!("{taken}, measured from {}, when {since}: {}.", time(bound.from_us), parts.join(" + "))
 }
@@ -99,17 +99,17 @@ fn last_fault(plan: &Plan, report: &Report) -> String {
     let end_us = report.violations.first().map_or(u64::MAX, |violation| violation.at_us);
     let faults = story::faults(plan, report);
     let last = faults.iter().filter(|fault| fault.from_us <= end_us).max_by_key(|fault| fault.until_us);
-    let Some(fault) = last else { return "No fault took effect.".to_owned() };
+    let Some(fault) = last else { return "Last fault: none took effect.".to_owned() };
     let text = &fault.text;
     let from = time(fault.from_us);
     if fault.until_us > end_us {
-        format!("Still going on: {text}, since {from}.")
+        format!("Last fault, still going on: {text}, since {from}.")
     } else if fault.is_open {
-        format!("The last fault to end: {text}, from {from} until faults ended at {}.", time(fault.until_us))
+        format!("Last fault to end: {text}, from {from} until faults ended at {}.", time(fault.until_us))
     } else if fault.until_us == fault.from_us {
-        format!("The last fault: {text}, at {from}.")
+        format!("Last fault: {text}, at {from}.")
     } else {
-        format!("The last fault to end: {text}, from {from} to {}.", time(fault.until_us))
+        format!("Last fault to end: {text}, from {from} to {}.", time(fault.until_us))
     }
 }
 
@@ -134,6 +134,16 @@ fn words(plan: &Plan, report: &Report) -> Vec<String> {
             "A log is what one device wrote: an entry is held when its bytes are stored, read when it is applied."
                 .to_owned(),
         );
+    }
+    if texts().any(|text| text.contains("replica that came late")) {
+        words.push(
+            "The replica that came late is the oracle's own: at the end it starts from what the named peer's store held \
+             when the run began, and learns the rest from two other peers' stores."
+                .to_owned(),
+        );
+    }
+    if texts().any(|text| text.contains("version")) {
+        words.push("A version says of each author up to where its edits are in a document.".to_owned());
     }
     words.extend(tokens(plan, report));
     words

@@ -9,7 +9,7 @@ use super::story::{Mark, Message, Story, What};
 const GAPS_US: [u64; 8] = [0, 2_000, 10_000, 50_000, 200_000, 1_000_000, 5_000_000, 30_000_000];
 
 /// How many messages and marks a picture shows.
-const SHOWN_MAX: usize = 110;
+const SHOWN_MAX: usize = 90;
 /// How many of them are notes, each of a line or more.
 const NOTES_MAX: usize = 45;
 /// How many of both there may be in a run that is shown whole.
@@ -35,7 +35,7 @@ pub(crate) struct Part {
 
 /// The part of a story from and until a time; without a beginning, as much before the end as can be drawn.
 pub(crate) fn part(story: &Story, from_us: Option<u64>, until_us: Option<u64>) -> Part {
-    let until_us = until_us.unwrap_or(story.end_us);
+    let until_us = until_us.unwrap_or_else(|| after_violations(story));
     let first_us = from_us.unwrap_or_else(|| before_faults(story, until_us));
     let mut part = within(story, first_us, until_us);
     for gap_us in GAPS_US {
@@ -74,6 +74,12 @@ fn within(story: &Story, from_us: u64, until_us: u64) -> Part {
     story.down.retain(|(_, from, until)| *from <= until_us && *until >= from_us);
     story.lines.retain(|line| is_in(line.at_us));
     Part { story, from_us, until_us, peers: Vec::new(), left_out: 0 }
+}
+
+/// Where a picture ends of which nothing else is said: shortly after the last violation, if there is one.
+fn after_violations(story: &Story) -> u64 {
+    let bad = story.lines.iter().filter(|line| line.is_bad).map(|line| line.at_us).max();
+    bad.map_or(story.end_us, |at_us| at_us.saturating_add(LEAD_US).min(story.end_us))
 }
 
 /// Where a picture begins that has a beginning of its own: shortly before the last few faults, unless the whole run is
@@ -164,8 +170,8 @@ fn marks(marks: &[Mark], gap_us: u64) -> Vec<Mark> {
     for (at, times) in more {
         if let Some(mark) = gathered.get_mut(at).filter(|mark| !mark.text.is_empty()) {
             let what = match (mark.what, times) {
-                (What::Edit, 1) => "more edit",
-                (What::Edit, _) => "more edits",
+                (What::Edit, 1) => "more action",
+                (What::Edit, _) => "more actions",
                 (_, 1) => "time more",
                 (_, _) => "times more",
             };

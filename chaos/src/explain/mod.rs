@@ -19,6 +19,7 @@ use crate::error::{Code, Failure};
 use crate::{Stdout, Verdict, pool};
 
 pub(crate) use caption::Caption;
+pub(crate) use svg::escaped;
 
 /// Runs a bundle's plan and draws what happened.
 pub(crate) fn run(args: &Explain, loaded: &Loaded, output: &mut Stdout) -> Result<Verdict, Failure> {

@@ -19,6 +19,8 @@ const PEERS: f64 = 520.0;
 /// Right of the peers: the notes.
 const NOTES: f64 = 400.0;
 const MARGIN: f64 = 16.0;
+/// Between messages of one moment that take no time.
+const INSTANT: f64 = 11.0;
 const NOTE_SIZE: f64 = 11.5;
 const NOTE_LINE: f64 = 15.0;
 
@@ -54,6 +56,8 @@ struct Sheet<'a> {
     columns: BTreeMap<usize, f64>,
     gap: f64,
     notes: Vec<Note>,
+    /// How much lower each message is drawn that takes no time: so many come before it at that moment.
+    lowered: BTreeMap<Instant, f64>,
     top: f64,
     width: f64,
 }
@@ -97,8 +101,9 @@ impl<'a> Sheet<'a> {
         }
         let top = y + 20.0;
         let notes = notes(part);
-        let axis = Axis::new(&moments(part, &notes), top);
-        Self { svg, part, axis, columns, gap, notes, top, width }
+        let lowered = lowered(part);
+        let axis = Axis::new(&moments(part, &notes, &lowered), top);
+        Self { svg, part, axis, columns, gap, notes, lowered, top, width }
     }
 
     fn x(&self, peer: usize) -> Option<f64> {
@@ -116,7 +121,7 @@ impl<'a> Sheet<'a> {
 
     fn axis(&mut self) {
         let places = self.axis.places().to_vec();
-        let mut free = f64::MIN;
+        let (mut free, mut said) = (f64::MIN, String::new());
         for (at, (at_us, y)) in places.iter().enumerate() {
             // The first of several that are close is named, and the last of all.
             if *y < free && at + 1 < places.len() {
@@ -124,8 +129,10 @@ impl<'a> Sheet<'a> {
             }
             self.svg.line("axis", (TIMES - 8.0, *y), (TIMES, *y));
             let (place, label) = ((TIMES - 12.0, *y + 3.5), moment(*at_us));
-            self.svg.label("dim", &[place], 10.0, Anchor::End, &label);
-            free = *y + 13.0;
+            if label != said {
+                self.svg.label("dim", &[place], 10.0, Anchor::End, &label);
+            }
+            (free, said) = (*y + 13.0, label);
         }
         let breaks: Vec<_> = self.axis.breaks().collect();
         for ((from_us, from), (to_us, to)) in breaks {
@@ -195,18 +202,31 @@ impl<'a> Sheet<'a> {
         }
     }
 
+    /// Where a message's first and last bytes leave, and where it ends.
+    fn heights(&self, message: &Message) -> [f64; 3] {
+        let low = self.lowered.get(&instant(message)).copied();
+        let (first, last) = (self.y(message.sent_us.0), self.y(message.sent_us.1) + low.unwrap_or(0.0));
+        let end = match (message.arrived_us, low) {
+            (_, Some(_)) => last + INSTANT * 0.7,
+            (Some((_, last_us)), None) => self.y(last_us),
+            (None, None) => last + 14.0,
+        };
+        [first, last, end]
+    }
+
     fn message(&mut self, message: &Message) {
         let (Some(from), Some(to)) = (self.x(message.from), self.x(message.to)) else { return };
-        let (first, last) = (self.y(message.sent_us.0), self.y(message.sent_us.1));
+        let [first, last, end] = self.heights(message);
         let is_lost = message.arrived_us.is_none() && !message.is_under_way;
         let class = if is_lost { "lost" } else { message.kind.name() };
         let end = match message.arrived_us {
-            Some((_, last_us)) => (to, self.y(last_us)),
+            Some(_) => (to, end),
             // It ends on the way.
-            None => (from + (to - from) * 0.45, last + 14.0),
+            None => (from + (to - from) * 0.45, end),
         };
         self.svg.begin(&told(message));
         if message.count > 1
+            && message.kind != Kind::Settled
             && let Some((first_us, _)) = message.arrived_us
         {
             let early = (to, self.y(first_us));
@@ -228,11 +248,8 @@ impl<'a> Sheet<'a> {
         messages.sort_by_key(|message| (core::cmp::Reverse(message.bytes), message.sent_us));
         for message in messages {
             let (Some(from), Some(to)) = (self.x(message.from), self.x(message.to)) else { continue };
-            let last = self.y(message.sent_us.1);
-            let (reach, end) = match message.arrived_us {
-                Some((_, last_us)) => (1.0, self.y(last_us)),
-                None => (0.45, last + 14.0),
-            };
+            let [_, last, end] = self.heights(message);
+            let reach = if message.arrived_us.is_some() { 1.0 } else { 0.45 };
             let at = |part: f64| (from + (to - from) * reach * part, last + (end - last) * part - 2.5);
             let text = match message.count {
                 1 => bytes(message.bytes),
@@ -302,6 +319,29 @@ impl<'a> Sheet<'a> {
     }
 }
 
+/// A moment, a connection, who sends, and what.
+type Instant = (u64, u64, usize, Kind);
+
+/// What tells messages apart that are sent at one moment.
+const fn instant(message: &Message) -> Instant {
+    (message.sent_us.1, message.connection, message.from, message.kind)
+}
+
+/// How much lower each message is drawn that takes no time, in the order of what is answered.
+fn lowered(part: &Part) -> BTreeMap<Instant, f64> {
+    let mut lowered = BTreeMap::new();
+    let mut before: BTreeMap<u64, u32> = BTreeMap::new();
+    for message in &part.story.messages {
+        let sent_us = message.sent_us.1;
+        if message.arrived_us.is_some_and(|(_, last_us)| last_us == sent_us) && sent_us <= part.until_us {
+            let before = before.entry(sent_us).or_default();
+            lowered.insert(instant(message), f64::from(*before) * INSTANT);
+            *before += 1;
+        }
+    }
+    lowered
+}
+
 /// What a message was, for whoever points at it.
 fn told(message: &Message) -> String {
     let Message { link, from, to, count, .. } = message;
@@ -344,7 +384,7 @@ fn notes(part: &Part) -> Vec<Note> {
 }
 
 /// The moments that the axis shows, and how much room each needs below it.
-fn moments(part: &Part, notes: &[Note]) -> BTreeMap<u64, f64> {
+fn moments(part: &Part, notes: &[Note], lowered: &BTreeMap<Instant, f64>) -> BTreeMap<u64, f64> {
     let story = &part.story;
     let mut moments = BTreeMap::new();
     let mut moment = |at_us: u64, room: f64| {
@@ -368,6 +408,11 @@ fn moments(part: &Part, notes: &[Note]) -> BTreeMap<u64, f64> {
         moment(*until_us, 0.0);
     }
     notes.iter().for_each(|note| moment(note.at_us, NOTE_LINE * note.lines.len() as f64 + 3.0));
+    for ((at_us, ..), low) in lowered {
+        if let Some(room) = moments.get_mut(at_us) {
+            *room = f64::max(*room, low + 1.6 * INSTANT);
+        }
+    }
     moments
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use cosmicsync_sim::report::Record;
+use cosmicsync_sim::report::{Bound, Record};
 use cosmicsync_sim::{Plan, Report};
 
 use crate::report::time;
@@ -270,6 +270,11 @@ fn link_of(plan: &Plan, record: &Record) -> String {
     other.map_or_else(|| "link".to_owned(), |other| format!("link to {}", plan.tell_peer(other)))
 }
 
+/// What a bound is measured from.
+pub(crate) const fn since(bound: &Bound) -> &'static str {
+    if bound.again { "all links were made again" } else { "faults ended" }
+}
+
 /// When each peer did not run.
 fn down(plan: &Plan, trace: &[Record], end_us: u64) -> Vec<(usize, u64, u64)> {
     let mut since: BTreeMap<usize, u64> = BTreeMap::new();
@@ -306,7 +311,12 @@ fn lines(plan: &Plan, report: &Report) -> Vec<Line> {
             line(bound.from_us, None, "all links are made again".to_owned(), false);
         }
         if over_us <= report.stats.virtual_us && report.stats.converged_us.is_none() {
-            line(over_us, None, format!("the bound is over: {} since then", time(bound.total_us())), false);
+            line(
+                over_us,
+                None,
+                format!("the bound is over: {} since {}", time(bound.total_us()), since(&bound)),
+                false,
+            );
         }
     }
     if let Some(converged_us) = report.stats.converged_us {

@@ -13,7 +13,7 @@ pub(crate) const STYLE: &str = "\
 .cx .lead{stroke:#d0d7de;stroke-width:1;fill:none}.cx .break{stroke:#8c959f;stroke-width:1;stroke-dasharray:1 3}\
 .cx .sync{stroke:#0969da;fill:#0969da}.cx .handshake{stroke:#8250df;fill:#8250df}\
 .cx .settled{stroke:#8c959f;fill:#8c959f}.cx .lost{stroke:#b42318;fill:#b42318;stroke-dasharray:4 3}\
-.cx .arrow{stroke-width:1.4}.cx .bundle{stroke:none;fill-opacity:.14}\
+.cx .arrow{stroke-width:1.4}.cx .bundle{stroke:none;fill-opacity:.1}\
 .cx .fault{fill:#d4a72c;fill-opacity:.16;stroke:#9a6700;stroke-opacity:.5}\
 .cx .faultmark{fill:#d4a72c;stroke:#9a6700}.cx .down{fill:#fff;stroke:#b42318;stroke-dasharray:3 2}\
 .cx .edit{fill:#1a7f37}.cx .commit{fill:#fff;stroke:#1a7f37}.cx .up{fill:#8250df}\

@@ -263,7 +263,9 @@ fn span(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} us"),
         1_000..1_000_000 => with(us / 1_000, us % 1_000, "ms"),
-        1_000_000.. => with(us / 1_000_000, us / 1_000 % 1_000, "s"),
+        1_000_000..600_000_000 => with(us / 1_000_000, us / 1_000 % 1_000, "s"),
+        600_000_000..7_200_000_000 => format!("{} min", us / 60_000_000),
+        7_200_000_000.. => format!("{} h", us / 3_600_000_000),
     }
 }
 
@@ -287,6 +289,7 @@ mod tests {
         }
         assert_eq!(acts[2].tell(&plan), "link 0 (peers 0 and 1) becomes slow: latency 5.5 ms");
         assert_eq!(acts[3].tell(&plan), "hold back bytes from 1 to 0 on link 0 (peers 0 and 1) for 2 s");
+        assert_eq!(span(63_966_337_000), "17 h");
         assert_eq!(acts[0].tell(&plan), "commits of peer 0 fail: the disk is full");
     }
 }

@@ -230,15 +230,16 @@ impl World<'_> {
     }
 
     /// What a peer lacks.
-    fn lacking(&self, peer: usize, root: &mut Option<Option<[u8; 16]>>, most: &Most) -> Option<String> {
+    fn lacking(&self, peer: usize, root: &mut Root, most: &Most) -> Option<String> {
         let node = &self.nodes[peer];
         let Some(alive) = node.alive.as_deref() else { return Some(format!("peer {peer} is down")) };
         if !alive.edits.is_empty() {
             return Some(format!("peer {peer} waits for {} edits to be safe", alive.edits.len()));
         }
         let space = alive.endpoint.spaces().next().map(|space| space.root);
-        if *root.get_or_insert(space) != space {
-            return Some(format!("peer {peer} has another root"));
+        let (first, other) = *root.get_or_insert((peer, space));
+        if other != space {
+            return Some(format!("peer {peer} has another root than peer {first}"));
         }
         for log in alive.endpoint.logs() {
             // What nobody holds any more of a history cannot be asked of anybody.
@@ -321,6 +322,9 @@ impl World<'_> {
         Summary { bytes: self.stats.bytes, digest: *hasher.finalize().as_bytes() }
     }
 }
+
+/// The first peer that is looked at, and the root of its space.
+type Root = Option<(usize, Option<[u8; 16]>)>;
 
 /// How many entries are held of each history.
 type Most = BTreeMap<(LogId, Option<[u8; 32]>), u64>;

@@ -24,6 +24,7 @@ use super::content::text_paths;
 use super::database::{Desk, Follow};
 use super::driven::Core;
 use super::start::{config_of, recover};
+use super::state::tell_close;
 use super::work::OpenDoc;
 
 /// Most times that the core may name a passed deadline within one instant.
@@ -513,7 +514,7 @@ impl World<'_> {
         self.point(peer, Point::Closed, None, format!("{reason:?}").as_bytes());
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return false };
         let Some((conn, end)) = alive.links.remove(&link) else { return false };
-        self.detail_link(conn, None, || format!("{reason:?}"));
+        self.detail_link(conn, None, || tell_close(reason));
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return false };
         alive.up.remove(&link);
         self.note_closed(conn);

@@ -2,7 +2,8 @@
 
 use super::World;
 use crate::plan::Act;
-use cosmicsync_protocol::endpoint::LinkId;
+use cosmicsync_protocol::endpoint::{CloseReason, LinkId};
+use cosmicsync_protocol::wire::close::CloseCode;
 
 impl World<'_> {
     /// Counts in what state a fault finds the peers that it is about.
@@ -43,5 +44,29 @@ impl World<'_> {
         } else {
             "sync"
         }
+    }
+}
+
+/// Why a link was closed, for people.
+pub(super) fn tell_close(reason: &CloseReason) -> String {
+    let code = |code: CloseCode| {
+        let more = [
+            (CloseCode::Renew, ", to connect anew"),
+            (CloseCode::StoreFailed, ", a store failed"),
+            (CloseCode::Replaced, ", by a newer link"),
+        ];
+        let more = more.iter().find(|(known, _)| *known == code).map_or("", |(_, more)| more);
+        format!("{code:?}{more}")
+    };
+    match reason {
+        CloseReason::Ours(ours) => code(*ours),
+        CloseReason::Theirs(number) => {
+            let said = CloseCode::from_number(*number).map_or_else(|| format!("code {number}"), code);
+            format!("the other end said {said}")
+        }
+        CloseReason::Timeout => "nothing came for too long".to_owned(),
+        CloseReason::Lost => "the connection broke".to_owned(),
+        CloseReason::Done => "done".to_owned(),
+        CloseReason::Handshake(_) | CloseReason::Join(_) | CloseReason::Admission(_) => format!("{reason:?}"),
     }
 }
