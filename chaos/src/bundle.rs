@@ -136,6 +136,12 @@ impl Loaded {
         Ok(Self { path, input })
     }
 
+    /// A file beside it, with another ending.
+    pub(crate) fn beside(&self, ending: &str) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy().replace(".toml@", "@");
+        self.path.with_file_name(name.replace('@', "-")).with_extension(ending)
+    }
+
     /// As it was named.
     pub(crate) fn name(&self) -> String {
         self.path.display().to_string()

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cosmicsync_sim::coverage::{MARKS, POINTS, STATES};
 use cosmicsync_sim::plan::FAULTS;
 use cosmicsync_sim::scenario::Lane;
-use cosmicsync_sim::{Report, generate};
+use cosmicsync_sim::{Plan, Report, generate};
 use serde::Serialize;
 
 use crate::cli::{self, Global};
@@ -66,7 +66,9 @@ pub(crate) struct Never {
 
 impl Coverage {
     /// Takes a run in.
-    pub(crate) fn add(&mut self, name: &str, report: &Report) {
+    pub(crate) fn add(&mut self, plan: &Plan, report: &Report) {
+        // Random plans are named for their seeds; they count together.
+        let name = plan.name.strip_suffix(&format!("-{}", plan.seed)).unwrap_or(&plan.name);
         self.runs += 1;
         self.violated += u64::from(!report.is_ok());
         for (mark, times) in &report.stats.marks {
@@ -123,7 +125,7 @@ pub(crate) fn run(global: &Global, args: &cli::Coverage, output: &mut Stdout) ->
     let how =
         How { jobs: args.jobs.map_or_else(cores, core::num::NonZeroUsize::get), fresh_process: false, deadline: None };
     pool::run(cases.into_iter(), how, |case, report| {
-        coverage.add(&case.plan.name, &report);
+        coverage.add(&case.plan, &report);
         bar.inc(1);
         Ok(true)
     })?;
@@ -208,16 +210,17 @@ fn tell(coverage: &Coverage, output: &mut Stdout) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cosmicsync_sim::{Plan, run};
+    use cosmicsync_sim::run;
 
     #[test]
     fn what_was_met_and_what_was_not() {
         let report = run(&Plan::quiet(1, 2)).unwrap();
         let mut coverage = Coverage::default();
-        coverage.add("one", &report);
-        coverage.add("two", &report);
+        let named = |name: &str| Plan { name: name.to_owned(), ..Plan::quiet(1, 2) };
+        ["one", "swarm-1"].iter().for_each(|name| coverage.add(&named(name), &report));
         let started = &coverage.marks["peer.started"];
-        assert_eq!((started.runs, started.by.len()), (2, 2));
+        assert_eq!(started.runs, 2);
+        assert!(started.by.keys().eq(["one", "swarm"].iter()), "{:?}", started.by);
         let never = coverage.never();
         assert!(never.events.contains(&"peer.crashed") && !never.events.contains(&"peer.started"));
         assert_eq!(never.faults.len(), FAULTS.len());

@@ -68,7 +68,7 @@ impl Page {
     /// Takes a run in.
     pub(crate) fn add(&mut self, seed: u64, event: Option<u64>, plan: &Plan, report: &Report) {
         self.tally.add(report);
-        self.coverage.add(&plan.name, report);
+        self.coverage.add(plan, report);
         let at = event.map(|event| format!(" event {event}")).unwrap_or_default();
         let stats = &report.stats;
         self.runs.push(Row {

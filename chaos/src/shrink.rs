@@ -1,7 +1,5 @@
 //! `shrink`: finds the smallest plan that fails in the same way, and tries it twice more in fresh processes.
 
-use std::path::PathBuf;
-
 use cosmicsync_sim::plan::Plan;
 use cosmicsync_sim::shrink::{Progress, ShrinkError, Signature, shrink};
 
@@ -37,7 +35,7 @@ pub(crate) fn run(args: &Shrink, loaded: &Loaded, output: &mut Stdout) -> Result
         small.about.clone_from(&bundle.about);
     }
     verify(&small, &Signature::of(&shrunk.report))?;
-    let path = args.to.clone().unwrap_or_else(|| beside(&loaded.path));
+    let path = args.to.clone().unwrap_or_else(|| loaded.beside("shrunk.json"));
     small.write(&path)?;
     output.object(&serde_json::json!({
         "bundle": path.display().to_string(), "replay": report::command("replay", &path), "runs": shrunk.runs,
@@ -84,9 +82,4 @@ struct Size {
 fn size(plan: &Plan) -> Size {
     let faults = plan.actions.iter().filter(|action| action.act.is_fault()).count();
     Size { peers: plan.peers.len(), links: plan.links.len(), faults, work: plan.actions.len() - faults }
-}
-
-fn beside(bundle: &std::path::Path) -> PathBuf {
-    let name = bundle.file_name().unwrap_or_default().to_string_lossy().replace('@', "-");
-    bundle.with_file_name(name).with_extension("shrunk.json")
 }

@@ -9,7 +9,6 @@ mod story;
 mod svg;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use cosmicsync_sim::{Plan, Report};
 
@@ -32,7 +31,7 @@ pub(crate) fn run(args: &Explain, loaded: &Loaded, output: &mut Stdout) -> Resul
     let report = pool::execute(plan, true, false)?;
     let caption = Caption::of(plan, loaded.input.seed(), &report);
     let (part, picture) = draw(plan, &report, Some(&caption), (from_us, until_us));
-    let path = args.to.clone().unwrap_or_else(|| beside(&loaded.path));
+    let path = args.to.clone().unwrap_or_else(|| loaded.beside("svg"));
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(|error| Failure::file("make", dir, &error))?;
     }
@@ -62,9 +61,4 @@ pub(crate) fn draw(
     let title = format!("What happened in {}", plan.name);
     let picture = picture::draw(&part, caption, &title);
     (part, picture)
-}
-
-fn beside(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().replace('@', "-");
-    path.with_file_name(name).with_extension("svg")
 }

@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn text_is_broken_between_words_and_made_safe() {
         assert_eq!(wrapped("one two three", 8.0 * 5.6, 10.0), ["one two", "three"]);
-        assert_eq!(fitting("a long name", 5.0 * 5.6, 10.0), "a lo…");
+        assert_eq!(fitting("a long name", 5.1 * 5.6, 10.0), "a lo…");
         assert_eq!(escaped("<a & \"b\"\n>"), "&lt;a &amp; &quot;b&quot; &gt;");
     }
 }

@@ -1,0 +1,233 @@
+//! Runs explain themselves: diagrams, pages, coverage, traces, and how two runs differ.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+struct Bench {
+    dir: TempDir,
+}
+
+/// The exit code of a command, and what it printed.
+struct Ran {
+    code: i32,
+    out: String,
+}
+
+const FIRST: &str = r#"
+name = "first"
+about = "Two peers type while they are apart, and one dies."
+[topology]
+peers = 2
+[[workload]]
+kind = "text-edits"
+peers = [0, 1]
+rate_hz = 2.0
+until = "2s"
+[[fault]]
+kind = "partition"
+at = "500ms"
+for = "1s"
+sides = [[0], [1]]
+[[fault]]
+kind = "crash"
+at = "700ms"
+peer = 1
+restart = "300ms"
+[oracle]
+converge_within = "10s"
+"#;
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self { dir: TempDir::new().expect("a directory") };
+        bench.write("first.toml", FIRST);
+        bench.write(
+            "hasty.toml",
+            &FIRST.replace("\"10s\"", "\"0s\"\nround_trips = 0").replace("\"first\"", "\"hasty\""),
+        );
+        bench
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.dir.path().join(name), text).expect("a file");
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(name)).expect("a file")
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cosmicsync-chaos"));
+        command.args(args).current_dir(self.dir.path()).env("COSMICSYNC_SCENARIOS", scenarios);
+        let output = command.output().expect("the program runs");
+        assert!(output.stderr.is_empty(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ran { code: output.status.code().expect("an exit code"), out: String::from_utf8(output.stdout).expect("text") }
+    }
+}
+
+fn objects(ran: &Ran) -> Vec<Value> {
+    ran.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// The members of an object, in order.
+fn members(object: &Value) -> Vec<&str> {
+    object.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+/// The names of elements that begin and end as XML says. Panics if they do not.
+fn elements(xml: &str) -> Vec<String> {
+    let (mut open, mut all) = (Vec::new(), Vec::new());
+    for part in xml.split('<').skip(1) {
+        let (tag, _) = part.split_once('>').expect("every tag ends");
+        if tag.starts_with('!') {
+            continue;
+        }
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop().as_deref(), Some(name), "{xml}");
+            continue;
+        }
+        let name = tag.split([' ', '/', '\n']).next().expect("a name").to_owned();
+        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+        if !tag.ends_with('/') {
+            open.push(name.clone());
+        }
+        all.push(name);
+    }
+    assert!(open.is_empty(), "{open:?}");
+    all
+}
+
+#[test]
+fn a_failure_is_drawn_and_told_in_plain_english() {
+    let bench = Bench::new();
+    let told = bench.run(&["explain", "hasty.toml@3", "--to", "out/hasty.svg"]);
+    assert_eq!(told.code, 0);
+    for part in [
+        "hasty, seed 3: O8 is violated at ",
+        "Rule O8: once faults have ended the peers agree in time",
+        "Bound: they did not agree within 0 us, measured from ",
+        "Last fault to end: partition 0 | 1 for 1 s, from 500.000 ms to 1.500 s.",
+        "Lacking when the bound was over: peer ",
+        "diagram: out/hasty.svg",
+    ] {
+        assert!(told.out.contains(part), "{part}: {}", told.out);
+    }
+    let svg = bench.read("out/hasty.svg");
+    let elements = elements(&svg);
+    let count = |name: &str| elements.iter().filter(|element| *element == name).count();
+    assert!(count("line") > 20 && count("text") > 20 && count("title") > 20, "{elements:?}");
+    for part in
+        ["fault: partition 0 | 1 for 1 s", "fault: crash peer 1", "peer 1 starts", "class=\"star\"", "class=\"down\""]
+    {
+        assert!(svg.contains(part), "{part}: {svg}");
+    }
+    assert!(!svg.contains("http://") || svg.matches("http").count() == 1, "nothing but the name space: {svg}");
+}
+
+#[test]
+fn explain_has_one_object_and_a_window() {
+    let bench = Bench::new();
+    let told = objects(&bench.run(&["explain", "hasty.toml@3", "-o", "json"]));
+    let expected = ["bound", "caption", "held", "left_out", "name", "peers", "seed", "svg", "violation", "window"];
+    assert_eq!(members(&told[0]), expected);
+    assert_eq!(members(&told[0]["caption"]), ["bound", "lacked", "last_fault", "result", "rule", "seen", "words"]);
+    assert_eq!(told[0]["svg"], "hasty-3.svg", "beside what it is of");
+    let all = bench.read("hasty-3.svg");
+    let later = objects(&bench.run(&["explain", "hasty.toml@3", "--from", "2s", "-o", "json"]));
+    assert_eq!(later[0]["window"]["from_us"], 2_000_000);
+    assert!(later[0]["left_out"].as_u64() > Some(0));
+    assert!(bench.read("hasty-3.svg").len() < all.len());
+    // A run that holds has a picture too.
+    let held = bench.run(&["explain", "first.toml@3"]);
+    assert!(held.out.starts_with("first, seed 3: every rule held; all agreed "), "{}", held.out);
+    assert!(held.out.contains(" s, measured from "), "{}", held.out);
+}
+
+#[test]
+fn a_page_needs_no_network_and_has_all_that_happened() {
+    let bench = Bench::new();
+    let ran = bench.run(&["run", "hasty.toml", "--seeds", "2", "--html", "page.html"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("page: page.html"), "{}", ran.out);
+    let page = bench.read("page.html");
+    assert_eq!(page.matches("<svg ").count(), 2, "a diagram for each failure");
+    let open = ["<meta charset=\"utf-8\">", "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"];
+    elements(&open.iter().fold(page.clone(), |page, tag| page.replace(tag, "")));
+    for part in
+        ["Violated: 2 of 2 runs", "Rule O8", "cosmicsync-chaos replay chaos-bundles/hasty-0-O8-", "What was never met"]
+    {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    for outside in ["src=", "href=", "@import", "url(", "<script"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    let held = bench.run(&["report", "first.toml@0", "first.toml@1", "--html", "held.html", "-o", "json"]);
+    assert_eq!((held.code, members(&objects(&held)[0])), (0, vec!["html", "runs", "violated"]));
+    let page = bench.read("held.html");
+    assert!(
+        page.contains("Held: 2 of 2 runs") && page.contains("Slowest to agree") && !page.contains("<svg"),
+        "{page}"
+    );
+}
+
+#[test]
+fn coverage_says_what_was_met_by_whom_and_what_never() {
+    let bench = Bench::new();
+    let objects = objects(&bench.run(&["coverage", "first.toml", "--campaign", "1", "-o", "json"]));
+    let find = |name: &str| objects.iter().find(|object| object["name"] == name).unwrap_or_else(|| panic!("{name}"));
+    assert_eq!(members(find("peer.crashed")), ["by", "kind", "name", "runs", "times"]);
+    assert_eq!((&find("peer.crashed")["kind"], &find("peer.crashed")["by"]["first"]), (&"event".into(), &1.into()));
+    let crash = find("crash");
+    assert_eq!(members(crash), ["by", "kind", "name", "runs", "states", "times"]);
+    assert_eq!(crash["kind"], "fault");
+    let states = crash["states"].as_object().expect("states").values();
+    assert!(states.filter_map(Value::as_u64).sum::<u64>() >= 1, "{crash}");
+    let summary = &objects.last().expect("a summary")["summary"];
+    assert_eq!(members(summary), ["never", "runs", "violated"]);
+    assert_eq!(members(&summary["never"]), ["events", "faults", "faults_in_states", "marks"]);
+    let never = summary["never"]["marks"].as_array().expect("a list");
+    assert!(never.contains(&"data.live-moved".into()) && !never.contains(&"partition.cut-links".into()));
+    let text = bench.run(&["coverage", "first.toml"]).out;
+    assert!(text.contains("\nnever met, faults: hang, reset, "), "{text}");
+}
+
+#[test]
+fn traces_have_faults_links_and_sizes_of_runs_that_hold_too() {
+    let bench = Bench::new();
+    let traced = bench.run(&["run", "first.toml", "--trace"]);
+    assert_eq!(traced.code, 0);
+    assert!(traced.out.contains("  fault  partition 0 | 1 for 1 s\n"), "{}", traced.out);
+    assert!(traced.out.contains("  bytes.sent  link 0 to "), "{}", traced.out);
+    let objects = objects(&bench.run(&["run", "first.toml", "--trace", "-o", "json"]));
+    let sent = objects.iter().find(|object| object["kind"] == "bytes.sent").expect("bytes are sent");
+    let expected = ["at_us", "bytes", "cause", "connection", "hash", "index", "kind", "link", "note", "peer"];
+    assert_eq!((members(sent), &sent["note"]), (expected.to_vec(), &"handshake".into()));
+    let fault = objects.iter().find(|object| object["fault"] == true).expect("a fault");
+    assert_eq!(members(fault), ["act", "action", "at_us", "fault", "text"]);
+    assert!(objects.iter().any(|object| object["held"] == true), "the run itself comes after its trace");
+}
+
+#[test]
+fn runs_that_hold_are_kept_and_compared() {
+    let bench = Bench::new();
+    let kept = bench.run(&["run", "first.toml", "--keep"]);
+    let path = kept.out.lines().find_map(|line| line.strip_prefix("kept: ")).expect("a bundle").to_owned();
+    assert!(path.starts_with("chaos-bundles/first-0-held-"), "{path}");
+    let again = bench.run(&["replay", &path]);
+    assert_eq!(again.code, 0);
+    assert!(again.out.contains("the same run as in the bundle, to the last event"), "{}", again.out);
+    assert_eq!(bench.run(&["diff", &path, "first.toml@0"]).code, 0, "a seed is the run that was kept");
+
+    let differs = bench.run(&["diff", "first.toml@0", "first.toml@1"]);
+    assert_eq!(differs.code, 1);
+    assert!(differs.out.contains("the plans differ in: seed"), "{}", differs.out);
+    assert!(differs.out.contains("converged\t") && differs.out.contains(" of 18.000 s"), "{}", differs.out);
+    let object = &objects(&bench.run(&["diff", "first.toml@0", "hasty.toml@0", "-o", "json"]))[0];
+    assert_eq!(members(object), ["marks", "outcome", "parting", "plans", "same"]);
+    assert_eq!(object["plans"]["settings"], serde_json::json!(["bounds"]));
+    assert_eq!((&object["outcome"]["a"]["held"], &object["outcome"]["b"]["held"]), (&true.into(), &false.into()));
+}
