@@ -5,6 +5,7 @@
 //! same run, bit for bit, in any process. It never reads a clock, draws no randomness but the plan's, and simulates
 //! no part of the protocol itself (`spec/invariants.md`).
 
+pub mod app;
 pub mod coverage;
 mod generate;
 mod oracle;
@@ -17,6 +18,7 @@ pub mod shrink;
 mod trace;
 mod world;
 
+pub use app::App;
 pub use generate::{Copies, Profile, generate};
 pub use plan::{Plan, PlanError};
 pub use report::{OracleId, Report, Violation};

@@ -42,10 +42,12 @@ pub enum OracleId {
     O18,
     /// A document is reported valid exactly if it matches its schema.
     O19,
+    /// A rule of an app's own: see [`App`](crate::App). It is none of [`Self::ALL`].
+    App,
 }
 
 impl OracleId {
-    /// Every oracle.
+    /// Every oracle of the specification.
     pub const ALL: [Self; 18] = [
         Self::O1,
         Self::O2,
@@ -94,6 +96,7 @@ impl OracleId {
             Self::O17 => "whoever follows a live query has the answer that the query has when it is asked again",
             Self::O18 => "each request is answered once, and none is refused for no reason",
             Self::O19 => "a document is told to be valid exactly if it is as its collection's schema says",
+            Self::App => "the rules of the app itself hold; the one that is broken is named",
         }
     }
 }

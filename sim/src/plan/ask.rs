@@ -79,8 +79,9 @@ pub enum Ask {
     },
     /// Ends the live query that was opened first.
     Unfollow,
-    /// Has the peer's store carry out all waiting requests, then compares indexes, answers and live queries with
-    /// the documents.
+    /// The user of an app takes the next step: see [`App`](crate::App).
+    Step,
+    /// Has the peer's store carry out all that waits, then compares indexes, answers and live queries with the documents.
     Check,
 }
 

@@ -287,8 +287,8 @@ mod tests {
             assert_eq!(tree["kind"], act.kind());
             assert_eq!(FAULTS.contains(&act.kind()), act.is_fault(), "{}", act.kind());
         }
-        assert_eq!(acts[2].tell(&plan), "link 0 (peers 0 and 1) becomes slow: latency 5.5 ms");
-        assert_eq!(acts[3].tell(&plan), "hold back bytes from 1 to 0 on link 0 (peers 0 and 1) for 2 s");
+        assert_eq!(acts[2].tell(&plan), "link 0 (peers 1 and 0) becomes slow: latency 5.5 ms");
+        assert_eq!(acts[3].tell(&plan), "hold back bytes from 0 to 1 on link 0 (peers 1 and 0) for 2 s");
         assert_eq!(span(63_966_337_000), "17 h");
         assert_eq!(acts[0].tell(&plan), "commits of peer 0 fail: the disk is full");
     }

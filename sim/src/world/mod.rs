@@ -18,6 +18,7 @@ mod state;
 mod store;
 mod work;
 
+use crate::app::App;
 use crate::coverage::{Mark, POINTS, Point};
 use crate::oracle::Model;
 use crate::plan::{Plan, When};
@@ -28,7 +29,7 @@ use cosmicsync_protocol::storage::StoreId;
 use net::{Conn, Route};
 use node::Node;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(crate) use content::tokens_of;
@@ -111,6 +112,10 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct World<'p> {
     pub(crate) plan: &'p Plan,
+    /// Whose users take steps, and whose rules are to hold.
+    pub(crate) app: Option<&'p App>,
+    /// Peers and their lives in which the app's schemas were declared.
+    pub(crate) declared: BTreeSet<(usize, u32)>,
     pub(crate) keyed: Keyed,
     pub(crate) now_us: u64,
     heap: BinaryHeap<Reverse<Scheduled>>,
@@ -153,6 +158,8 @@ impl<'p> World<'p> {
         plan.bounds.core.iter().for_each(|peer| core[*peer] = true);
         let mut world = Self {
             plan,
+            app: None,
+            declared: BTreeSet::new(),
             keyed,
             now_us: 0,
             heap: BinaryHeap::new(),
@@ -179,6 +186,11 @@ impl<'p> World<'p> {
         };
         world.set_up();
         world
+    }
+
+    /// Sets the scene for an app.
+    pub(crate) fn with_app(plan: &'p Plan, keep_trace: bool, app: &'p App) -> Self {
+        Self { app: Some(app), ..Self::new(plan, keep_trace) }
     }
 
     fn set_up(&mut self) {

@@ -1,6 +1,7 @@
 //! Databases on peers: what is asked of them, and what becomes of their answers.
 
 mod answer;
+mod app;
 mod check;
 mod content;
 mod finding;
@@ -115,6 +116,7 @@ impl World<'_> {
             Ask::Find { place: at } => self.begin_finding(peer, place(*at), &mut values),
             Ask::Follow { place: at } => self.follow(peer, self.plan.actions[action].id, place(*at), &mut values),
             Ask::Unfollow => self.unfollow(peer),
+            Ask::Step => self.take_step(peer, id),
             Ask::Check => {
                 self.check_database(peer, id);
                 true
@@ -168,6 +170,7 @@ impl World<'_> {
             | Ask::Find { .. }
             | Ask::Follow { .. }
             | Ask::Unfollow
+            | Ask::Step
             | Ask::Check => return true,
         };
         let is_durable = !matches!(what, Ask::Gather { .. });

@@ -1,0 +1,77 @@
+//! Apps bring their own documents, users and rules, and their plans behave like all others.
+
+use cosmicsync_sim::app::{add, patch, put};
+use cosmicsync_sim::plan::PlanError;
+use cosmicsync_sim::{App, OracleId, Plan, Profile, generate, run};
+use serde_json::json;
+
+/// Users count their steps: by a counter, or, as nobody should, by writing one more than they see.
+fn counting(by_counter: bool) -> App {
+    let schema = json!({ "type": "object", "properties": { "count": { "type": "integer" } } });
+    let app = App::new().schema("counts", &schema).unwrap().user(move |seen, draw| {
+        let Some(count) = seen.get("counts", "all") else {
+            return vec![put("counts", "all", &json!({ "name": "all" })).unwrap()];
+        };
+        let step = put("steps", &draw.step().to_string(), &json!({ "by": seen.peer })).unwrap();
+        if by_counter {
+            return vec![step, add("counts", "all", "count", 1)];
+        }
+        let count = count["count"].as_i64().unwrap_or(0);
+        vec![step, patch("counts", "all", &json!({ "count": count + 1 })).unwrap()]
+    });
+    app.at_rest("all steps are counted", |seen| {
+        let steps = seen.collection("steps").count() as i64;
+        let counted = seen.get("counts", "all").and_then(|all| all["count"].as_i64()).unwrap_or(0);
+        if steps == counted { Ok(()) } else { Err(format!("{steps} steps, and {counted} counted")) }
+    })
+}
+
+fn plan(app: &App, seed: u64) -> Plan {
+    app.plan(generate(seed, &Profile::default()))
+}
+
+#[test]
+fn a_rule_that_is_broken_is_named_and_the_plan_shrinks() {
+    let wrong = counting(false);
+    let (plan, report) = (0..20)
+        .map(|seed| plan(&wrong, seed))
+        .map(|plan| (plan.clone(), wrong.run(&plan).unwrap()))
+        .find(|(_, report)| !report.is_ok())
+        .expect("a seed in which two count at once");
+    assert_eq!(report.first(), Some(OracleId::App), "{:?}", report.violations);
+    let text = &report.violations[0].text;
+    assert!(text.starts_with("all steps are counted: ") && text.ends_with(" counted"), "{text}");
+    let small = wrong.shrink(&plan, 200, |_| {}).unwrap();
+    assert!(small.plan.actions.len() < plan.actions.len(), "{} actions", small.plan.actions.len());
+    assert_eq!(small.report.first(), Some(OracleId::App));
+}
+
+#[test]
+fn a_rule_that_holds_holds() {
+    let right = counting(true);
+    let reports: Vec<_> = (0..8).map(|seed| right.run(&plan(&right, seed)).unwrap()).collect();
+    assert!(reports.iter().all(|report| report.is_ok()), "{:?}", reports.iter().map(|report| &report.violations));
+    assert!(reports.iter().map(|report| report.stats.acked).sum::<u64>() > 20, "users wrote");
+}
+
+#[test]
+fn the_same_plan_gives_the_same_run_of_an_app() {
+    let app = counting(true);
+    let plan = plan(&app, 3);
+    let (one, other) = (app.run(&plan).unwrap(), app.run_traced(&plan).unwrap());
+    assert_eq!((one.trace_hash, one.stats), (other.trace_hash, other.stats));
+    assert!(other.trace.is_some_and(|trace| trace.iter().any(|record| record.kind == "data.asked")));
+}
+
+#[test]
+fn steps_need_their_app() {
+    let plan = plan(&counting(true), 3);
+    assert!(matches!(run(&plan), Err(PlanError::NoApp(_))));
+    let text = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan);
+}
+
+#[test]
+fn a_schema_that_is_none_is_refused() {
+    assert!(App::new().schema("counts", &json!({ "type": "nothing" })).is_err());
+}
