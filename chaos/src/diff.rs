@@ -51,8 +51,9 @@ pub(crate) fn run(a: &Loaded, b: &Loaded, output: &mut Stdout) -> Result<Verdict
         "same": false, "parting": parting, "plans": plans,
         "outcome": { "a": one.outcome(), "b": other.outcome() }, "marks": marks(&one.report, &other.report),
     }))?;
-    tell_plans(&plans, a, b, output)?;
+    output.line(&format!("A  {}\nB  {}", a.name(), b.name()))?;
     tell_outcomes(&one.report, &other.report, output)?;
+    tell_plans(&plans, a, b, output)?;
     // Where plans differ, the first record does too, and says nothing.
     if plans.same {
         tell_parting(&parting, a, b, output)?;
@@ -127,7 +128,6 @@ impl Plans {
 
 /// Says how the plans differ; what few actions they share, or differ in, is told.
 fn tell_plans(plans: &Plans, a: &Loaded, b: &Loaded, output: &mut Stdout) -> Result<(), Failure> {
-    output.line(&format!("A  {}\nB  {}", a.name(), b.name()))?;
     if plans.same {
         output.line("the plans are the same")?;
         return Ok(());
@@ -147,13 +147,13 @@ fn tell_plans(plans: &Plans, a: &Loaded, b: &Loaded, output: &mut Stdout) -> Res
     };
     let (one, other) = (a.input.plan(), b.input.plan());
     for (ids, plan, what) in [
-        (&plans.in_both, other, "actions and faults in both"),
-        (&plans.changed, other, "in both, but changed; as B has them"),
+        (&plans.in_both, other, "in both"),
+        (&plans.changed, other, "in both, but at another time or in another way; as B has them"),
         (&plans.only_a, one, "only in A"),
         (&plans.only_b, other, "only in B"),
     ] {
         if !ids.is_empty() {
-            output.line(&format!("{} {what}:", ids.len()))?;
+            output.line(&format!("actions and faults {what}: {}", ids.len()))?;
             told(plan, ids, output)?;
         }
     }

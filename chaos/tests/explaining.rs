@@ -231,3 +231,19 @@ fn runs_that_hold_are_kept_and_compared() {
     assert_eq!(object["plans"]["settings"], serde_json::json!(["bounds"]));
     assert_eq!((&object["outcome"]["a"]["held"], &object["outcome"]["b"]["held"]), (&true.into(), &false.into()));
 }
+
+#[test]
+fn a_failure_says_that_a_link_is_half_open_and_since_when() {
+    let bench = Bench::new();
+    let silent = FIRST.replace("until = \"2s\"", "until = \"3s\"").replace("\"10s\"", "\"1s\"\nround_trips = 0");
+    bench.write("silent.toml", &silent);
+    let ran = bench.run(&["run", "silent.toml", "--seeds", "12"]);
+    assert_eq!(ran.code, 1, "one crash in four is silent: {}", ran.out);
+    assert!(ran.out.contains(" has not settled its link to peer "), "{}", ran.out);
+    assert!(ran.out.contains(", whose other end is gone, ("), "{}", ran.out);
+    let seed = ran.out.lines().find_map(|line| line.strip_prefix("first failed with seed ")).expect("a seed");
+    bench.run(&["explain", &format!("silent.toml@{seed}"), "--to", "silent.svg"]);
+    let svg = bench.read("silent.svg");
+    assert!(svg.contains("peer 1 ends without a word: its connections stay half open"), "{svg}");
+    assert!(svg.contains("never arrived"), "{svg}");
+}

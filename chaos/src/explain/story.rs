@@ -158,8 +158,18 @@ fn messages(plan: &Plan, trace: &[Record]) -> Vec<Message> {
     let mut sent: BTreeMap<(usize, u64), usize> = BTreeMap::new();
     // What is on its way on each connection in each direction, in order.
     let mut under_way: BTreeMap<(u64, usize), VecDeque<usize>> = BTreeMap::new();
+    let mut ends: BTreeSet<(u64, usize)> = BTreeSet::new();
+    // Ends of connections whose process is gone: nothing arrives there any more.
+    let mut gone: BTreeSet<(u64, usize)> = BTreeSet::new();
     for record in trace {
         match (record.kind.as_str(), record.link, record.connection) {
+            ("link.dialled" | "link.accepted", _, Some(connection)) => {
+                ends.insert((connection, record.peer));
+            }
+            ("peer.crashed", ..) => {
+                let of = |(_, peer): &&(u64, usize)| *peer == record.peer;
+                gone.extend(ends.iter().filter(of));
+            }
             ("bytes.sent", Some(link), Some(connection)) => {
                 let Some(ends) = plan.links.get(link) else { continue };
                 let kind = match record.note.as_str() {
@@ -201,7 +211,7 @@ fn messages(plan: &Plan, trace: &[Record]) -> Vec<Message> {
     }
     for at in under_way.into_values().flatten() {
         if let Some(message) = messages.get_mut(at) {
-            message.is_under_way = true;
+            message.is_under_way = !gone.contains(&(message.connection, message.to));
         }
     }
     messages
@@ -248,6 +258,9 @@ fn marks(plan: &Plan, report: &Report, trace: &[Record]) -> Vec<Mark> {
                 marks.push(mark(record, What::Lost, text));
             }
             "peer.started" if record.at_us > 0 => marks.push(mark(record, What::Start, format!("{who} starts"))),
+            "peer.crashed" if !record.note.is_empty() => {
+                marks.push(mark(record, What::Crash, format!("{who} ends {}", record.note)));
+            }
             "peer.crashed" if ended.contains(&(record.at_us, record.peer)) => {
                 marks.push(mark(record, What::Crash, String::new()))
             }

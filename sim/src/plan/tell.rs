@@ -169,10 +169,11 @@ impl Act {
             }
             Self::Crash { peer, keep, restart_us } => {
                 let kept = if *keep == 0 { "loses unsynced commits" } else { "keeps unsynced commits" };
-                let back = restart_us.map_or_else(
-                    || "does not restart by itself".to_owned(),
-                    |after| format!("restarts after {}", span(after)),
-                );
+                let back = match restart_us {
+                    None => "does not restart by itself".to_owned(),
+                    Some(0) => "restarts at once".to_owned(),
+                    Some(after) => format!("restarts after {}", span(*after)),
+                };
                 format!("crash {}: {kept}, {back}", name(*peer))
             }
             Self::Stop { peer, restart_us } => format!("stop {}, restart after {}", name(*peer), span(*restart_us)),

@@ -266,7 +266,14 @@ impl World<'_> {
         }
         let open = stats.links.iter().find(|link| !link.is_settled())?;
         let (other, queued) = (self.other_end(peer, open.link), open.queued);
-        Some(format!("peer {peer} has not settled its link to {other} ({queued} queued)"))
+        let half_open = if self.is_half_open(peer, open.link) { ", whose other end is gone," } else { "" };
+        Some(format!("peer {peer} has not settled its link to {other}{half_open} ({queued} messages queued)"))
+    }
+
+    /// Whether the other end of a peer's link is gone and the peer does not know.
+    fn is_half_open(&self, peer: usize, link: LinkId) -> bool {
+        let at = self.nodes[peer].alive.as_deref().and_then(|alive| alive.links.get(&link).copied());
+        at.and_then(|(conn, end)| Some(self.conns.get(&conn)?.ends[1 - end].link.is_none())).unwrap_or(false)
     }
 
     /// Who is at the other end of a peer's link.

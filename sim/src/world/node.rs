@@ -5,6 +5,7 @@ use crate::coverage::{Mark, Point};
 use crate::plan;
 use crate::random::purpose;
 use crate::report::OracleId;
+use crate::trace::Detail;
 use cosmicsync_protocol::crdt::TextPaths;
 use cosmicsync_protocol::endpoint::{CloseReason, Event, LinkId, Process};
 use cosmicsync_protocol::ids::DeviceId;
@@ -29,7 +30,9 @@ use super::work::OpenDoc;
 
 /// Most times that the core may name a passed deadline within one instant.
 const STALLS_MAX: u32 = 100;
-/// Time until a process restarts after a panic or a failing store, in microseconds.
+/// What is said of a process whose peers do not hear that it ended.
+const SILENT: &str = "without a word: its connections stay half open";
+/// How soon a process starts again that died of a panic or a failing store.
 const RESTART_US: u64 = 1_000_000;
 
 /// A store and, if a process ran on it, that process's memory: byte for byte.
@@ -554,6 +557,8 @@ impl World<'_> {
         node.resumes = true;
         node.life += 1;
         self.point(peer, Point::Crashed, None, &[]);
+        let is_silent = silence && !alive.links.is_empty();
+        self.detail(|| Detail { note: if is_silent { SILENT.to_owned() } else { String::new() }, ..Detail::default() });
         for (conn, end) in alive.links.values() {
             if silence {
                 self.vanish(*conn, *end);
