@@ -12,6 +12,7 @@ use cosmicsync_sim::{Plan, Report, Violation};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Failure};
+use crate::pool;
 
 /// The version of the form of bundles.
 const FORMAT: u32 = 1;
@@ -148,6 +149,14 @@ impl Loaded {
     }
 }
 
+/// A plan, and what came of it with a trace.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Told {
+    pub(crate) plan: Plan,
+    pub(crate) report: Report,
+}
+
 /// What can be run again: a bundle, or a plan alone.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Input {
@@ -155,6 +164,8 @@ pub(crate) enum Input {
     Bundle(Box<Bundle>),
     /// Only a plan, and the seed that it was drawn with.
     Plan(Box<Plan>, u64),
+    /// A plan and what came of it elsewhere: of an app, which this program cannot run.
+    Told(Box<Told>),
 }
 
 impl Input {
@@ -182,6 +193,10 @@ impl Input {
                 Err(error) => Err(wrong(&error.to_string())),
             };
         }
+        if tree.get("report").is_some() {
+            let told: Told = serde_json::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
+            return Ok(Self::Told(Box::new(told)));
+        }
         if tree.get("format").and_then(serde_json::Value::as_u64) != Some(u64::from(FORMAT)) {
             return Err(wrong(&format!("its format is not {FORMAT}")));
         }
@@ -195,6 +210,15 @@ impl Input {
         match self {
             Self::Bundle(bundle) => &bundle.plan,
             Self::Plan(plan, _) => plan,
+            Self::Told(told) => &told.plan,
+        }
+    }
+
+    /// Runs it with a trace, unless it was run elsewhere.
+    pub(crate) fn run(&self) -> Result<Report, Failure> {
+        match self {
+            Self::Told(told) => Ok(told.report.clone()),
+            Self::Bundle(_) | Self::Plan(..) => pool::execute(self.plan(), true, false),
         }
     }
 
@@ -202,7 +226,7 @@ impl Input {
     pub(crate) fn bundle(&self) -> Option<&Bundle> {
         match self {
             Self::Bundle(bundle) => Some(bundle),
-            Self::Plan(..) => None,
+            Self::Plan(..) | Self::Told(_) => None,
         }
     }
 
@@ -211,6 +235,7 @@ impl Input {
         match self {
             Self::Bundle(bundle) => bundle.seed,
             Self::Plan(_, seed) => *seed,
+            Self::Told(told) => told.plan.seed,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::coverage::Coverage;
 use crate::error::Failure;
 use crate::explain::{self, Caption};
 use crate::run::Tally;
-use crate::{Stdout, Verdict, catalog, pool, report};
+use crate::{Stdout, Verdict, catalog, report};
 use html::Html;
 
 /// How many failures a page draws. The others are listed.
@@ -224,7 +224,7 @@ pub(crate) fn run(global: &Global, args: &PageOf, output: &mut Stdout) -> Result
     for name in &args.runs {
         let loaded = catalog::load(global, name)?;
         let (plan, seed) = (loaded.input.plan(), loaded.input.seed());
-        let found = pool::execute(plan, true, false)?;
+        let found = loaded.input.run()?;
         page.add(seed, None, plan, &found);
         if !found.is_ok() {
             let shrunk = loaded.input.bundle().is_some_and(|bundle: &Bundle| bundle.shrunk);

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::bundle::Bundle;
 use crate::error::Failure;
-use crate::explain::Caption;
+use crate::explain::{Caption, demands};
 use crate::output::Output;
 
 /// One run, as a line of JSON.
@@ -86,7 +86,7 @@ pub(crate) fn violations<W: Write>(output: &mut Output<W>, plan: &Plan, report: 
         let first = if at == 0 { "violated" } else { "    also" };
         output.line(&format!("{first}: {oracle} at {} of virtual time{place}: {text}", time(*at_us)))?;
         if explained.insert(*oracle) {
-            output.line(&format!("{oracle:>8}: {} (spec/invariants.md)", oracle.demands()))?;
+            output.line(&format!("{oracle:>8}: {}", demands(*oracle)))?;
         }
     }
     if more > 0 {

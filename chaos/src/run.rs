@@ -163,10 +163,10 @@ pub(crate) fn finish(
     common: &Common,
     (again, page): (&str, Option<&mut Page>),
 ) -> Result<(), Failure> {
-    let page = page.map(|page| {
+    let mut page = page;
+    if let Some(page) = page.as_deref_mut() {
         page.add(case.seed, case.event, &case.plan, &report);
-        page
-    });
+    }
     if report.is_ok() && !common.keep && !output.is_json() {
         return Ok(());
     }

@@ -240,10 +240,31 @@ fn a_failure_says_that_a_link_is_half_open_and_since_when() {
     let ran = bench.run(&["run", "silent.toml", "--seeds", "12"]);
     assert_eq!(ran.code, 1, "one crash in four is silent: {}", ran.out);
     assert!(ran.out.contains(" has not settled its link to peer "), "{}", ran.out);
-    assert!(ran.out.contains(", whose other end is gone, ("), "{}", ran.out);
+    assert!(ran.out.contains(" messages queued; the other end is gone)"), "{}", ran.out);
     let seed = ran.out.lines().find_map(|line| line.strip_prefix("first failed with seed ")).expect("a seed");
     bench.run(&["explain", &format!("silent.toml@{seed}"), "--to", "silent.svg"]);
     let svg = bench.read("silent.svg");
     assert!(svg.contains("peer 1 ends without a word: its connections stay half open"), "{svg}");
     assert!(svg.contains("never arrived"), "{svg}");
+}
+
+#[test]
+fn a_failure_of_an_app_is_drawn_from_its_report() {
+    use cosmicsync_sim::app::put;
+    use cosmicsync_sim::{App, Plan, Profile, generate};
+    let note = |key: &str| put("notes", key, &serde_json::json!({ "text": "hello" })).expect("a document");
+    let app = App::new().user(move |_, draw| vec![note(&draw.step().to_string())]);
+    let app = app.at_rest("nobody writes", |seen| match seen.collection("notes").count() {
+        0 => Ok(()),
+        notes => Err(format!("there are {notes} notes")),
+    });
+    let plan: Plan = app.plan(generate(1, &Profile::default()));
+    let report = app.run_traced(&plan).expect("it runs");
+    let bench = Bench::new();
+    bench.write("app.json", &serde_json::json!({ "plan": plan, "report": report }).to_string());
+    let told = bench.run(&["explain", "app.json"]);
+    assert!(told.out.contains(": App is violated on peer "), "{}", told.out);
+    assert!(told.out.contains("Seen: nobody writes: there are "), "{}", told.out);
+    elements(&bench.read("app.svg"));
+    assert_eq!(bench.run(&["report", "app.json", "--html", "app.html"]).code, 1);
 }

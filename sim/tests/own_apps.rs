@@ -8,16 +8,16 @@ use serde_json::json;
 /// Users count their steps: by a counter, or, as nobody should, by writing one more than they see.
 fn counting(by_counter: bool) -> App {
     let schema = json!({ "type": "object", "properties": { "count": { "type": "integer" } } });
-    let app = App::new().schema("counts", &schema).unwrap().user(move |seen, draw| {
+    let app = App::new().schema("counts", &schema).expect("a schema").user(move |seen, draw| {
         let Some(count) = seen.get("counts", "all") else {
-            return vec![put("counts", "all", &json!({ "name": "all" })).unwrap()];
+            return vec![put("counts", "all", &json!({ "name": "all" })).expect("a document")];
         };
-        let step = put("steps", &draw.step().to_string(), &json!({ "by": seen.peer })).unwrap();
+        let step = put("steps", &draw.step().to_string(), &json!({ "by": seen.peer })).expect("a document");
         if by_counter {
             return vec![step, add("counts", "all", "count", 1)];
         }
         let count = count["count"].as_i64().unwrap_or(0);
-        vec![step, patch("counts", "all", &json!({ "count": count + 1 })).unwrap()]
+        vec![step, patch("counts", "all", &json!({ "count": count + 1 })).expect("a patch")]
     });
     app.at_rest("all steps are counted", |seen| {
         let steps = seen.collection("steps").count() as i64;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cosmicsync_sim::report::Bound;
-use cosmicsync_sim::{Plan, Report};
+use cosmicsync_sim::{OracleId, Plan, Report};
 use serde::Serialize;
 
 use super::story;
@@ -47,9 +47,7 @@ impl Caption {
         let ended = violation.is_none() || is_bound;
         Self {
             result,
-            rule: violation.map(|violation| {
-                format!("Rule {}: {} (spec/invariants.md).", violation.oracle, violation.oracle.demands())
-            }),
+            rule: violation.map(|violation| format!("Rule {}: {}.", violation.oracle, demands(violation.oracle))),
             seen: violation.map(|violation| format!("Seen: {}.", violation.text)),
             bound: report.stats.bound.filter(|_| ended).map(|bound| bound_line(&bound, report)),
             last_fault: Some(last_fault(plan, report)),
@@ -75,6 +73,12 @@ impl Caption {
         lines.extend(self.words.iter().cloned());
         lines
     }
+}
+
+/// What an oracle demands, and where that stands in full.
+pub(crate) fn demands(oracle: OracleId) -> String {
+    let place = if oracle == OracleId::App { "" } else { " (spec/invariants.md)" };
+    format!("{}{place}", oracle.demands())
 }
 
 /// The bound, what it is made of, and what it is measured from.
@@ -125,6 +129,13 @@ fn words(plan: &Plan, report: &Report) -> Vec<String> {
             "A link is settled when both ends have sent, received and acknowledged all that they know of their spaces."
                 .to_owned(),
         );
+    }
+    if texts().any(|text| text.contains("the other end is gone")) {
+        words.push(format!(
+            "A process that ends without a word leaves its connections half open: who is at the other end sends in \
+             vain until it notices that nothing comes back (quiet links are probed every {}).",
+            time(plan.core.keep_alive_us)
+        ));
     }
     if texts().any(|text| text.contains("another root")) {
         words.push("A root is a hash over all that a peer holds: equal roots, equal entries.".to_owned());

@@ -92,7 +92,8 @@ fn before_faults(story: &Story, until_us: u64) -> u64 {
     let starts = story.faults.iter().map(|fault| fault.from_us).filter(|from_us| *from_us <= until_us);
     let mut starts: Vec<u64> = starts.collect();
     starts.sort_unstable();
-    starts.iter().rev().take(FAULTS_LED).last().map_or(0, |from_us| from_us.saturating_sub(LEAD_US))
+    let first = starts.len().saturating_sub(FAULTS_LED);
+    starts.get(first).map_or(0, |from_us| from_us.saturating_sub(LEAD_US))
 }
 
 /// The beginning of the last part that is short enough. Where much happens since the last fault began, that is it.

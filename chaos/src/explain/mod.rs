@@ -15,9 +15,9 @@ use cosmicsync_sim::{Plan, Report};
 use crate::bundle::Loaded;
 use crate::cli::Explain;
 use crate::error::{Code, Failure};
-use crate::{Stdout, Verdict, pool};
+use crate::{Stdout, Verdict};
 
-pub(crate) use caption::Caption;
+pub(crate) use caption::{Caption, demands};
 pub(crate) use svg::escaped;
 
 /// Runs a bundle's plan and draws what happened.
@@ -28,7 +28,11 @@ pub(crate) fn run(args: &Explain, loaded: &Loaded, output: &mut Stdout) -> Resul
         return Err(Failure::new(Code::Usage, "--from must come before --until").next(next));
     }
     let plan = loaded.input.plan();
-    let report = pool::execute(plan, true, false)?;
+    let report = loaded.input.run()?;
+    if report.trace.is_none() {
+        let failure = Failure::new(Code::Usage, format!("{} holds no trace", loaded.name()));
+        return Err(failure.next("keep one with App::run_traced, then: cosmicsync-chaos explain"));
+    }
     let caption = Caption::of(plan, loaded.input.seed(), &report);
     let (part, picture) = draw(plan, &report, Some(&caption), (from_us, until_us));
     let path = args.to.clone().unwrap_or_else(|| loaded.beside("svg"));

@@ -1,6 +1,7 @@
 //! Draws a part of a run as a space-time diagram: peers side by side, time from top to bottom.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use super::axis::Axis;
 use super::caption::Caption;
@@ -202,6 +203,11 @@ impl<'a> Sheet<'a> {
         }
     }
 
+    /// How far to the side a message is drawn that does not arrive.
+    fn reach(&self, from: f64, to: f64) -> f64 {
+        self.gap * 0.5 * (to - from).signum()
+    }
+
     /// Where a message's first and last bytes leave, and where it ends.
     fn heights(&self, message: &Message) -> [f64; 3] {
         let low = self.lowered.get(&instant(message)).copied();
@@ -222,7 +228,7 @@ impl<'a> Sheet<'a> {
         let end = match message.arrived_us {
             Some(_) => (to, end),
             // It ends on the way.
-            None => (from + (to - from) * 0.45, end),
+            None => (from + self.reach(from, to), end),
         };
         self.svg.begin(&told(message));
         if message.count > 1
@@ -249,12 +255,15 @@ impl<'a> Sheet<'a> {
         for message in messages {
             let (Some(from), Some(to)) = (self.x(message.from), self.x(message.to)) else { continue };
             let [_, last, end] = self.heights(message);
-            let reach = if message.arrived_us.is_some() { 1.0 } else { 0.45 };
-            let at = |part: f64| (from + (to - from) * reach * part, last + (end - last) * part - 2.5);
-            let text = match message.count {
+            let reach = if message.arrived_us.is_some() { to - from } else { self.reach(from, to) };
+            let at = |part: f64| (from + reach * part, last + (end - last) * part - 2.5);
+            let mut text = match message.count {
                 1 => bytes(message.bytes),
                 count => format!("{count}× {}", bytes(message.bytes)),
             };
+            if message.arrived_us.is_none() {
+                let _ = write!(text, " to {}", message.to);
+            }
             let kind = if message.kind == Kind::Handshake { "handshake " } else { "" };
             let places = [at(0.5), at(0.36), at(0.64), at(0.24), at(0.76)];
             // Not where it would stand on a lifeline.

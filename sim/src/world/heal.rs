@@ -266,8 +266,8 @@ impl World<'_> {
         }
         let open = stats.links.iter().find(|link| !link.is_settled())?;
         let (other, queued) = (self.other_end(peer, open.link), open.queued);
-        let half_open = if self.is_half_open(peer, open.link) { ", whose other end is gone," } else { "" };
-        Some(format!("peer {peer} has not settled its link to {other}{half_open} ({queued} messages queued)"))
+        let half_open = if self.is_half_open(peer, open.link) { "; the other end is gone" } else { "" };
+        Some(format!("peer {peer} has not settled its link to {other} ({queued} messages queued{half_open})"))
     }
 
     /// Whether the other end of a peer's link is gone and the peer does not know.
