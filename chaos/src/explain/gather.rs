@@ -3,19 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::story::{Mark, Message, Story, What};
+use super::story::{Line, Mark, Message, Story, What};
 
 /// How soon after each other things are drawn as one, in microseconds: the first that makes the picture short enough.
 const GAPS_US: [u64; 8] = [0, 2_000, 10_000, 50_000, 200_000, 1_000_000, 5_000_000, 30_000_000];
 
-/// How many messages and marks a picture shows.
-const SHOWN_MAX: usize = 90;
-/// How many of them are notes, each of a line or more.
+/// How many arrows a picture shows.
+const MESSAGES_MAX: usize = 50;
+/// How many marks.
+const MARKS_MAX: usize = 70;
+/// How many notes, each of a line or more.
 const NOTES_MAX: usize = 45;
 /// How many of both there may be in a run that is shown whole.
 const WHOLE_MAX: usize = 60;
 /// A picture begins before so many of the last faults, by so many microseconds.
-const FAULTS_LED: usize = 6;
+const FAULTS_LED: usize = 5;
 /// See [`FAULTS_LED`].
 const LEAD_US: u64 = 150_000;
 /// How many peers.
@@ -38,12 +40,16 @@ pub(crate) fn part(story: &Story, from_us: Option<u64>, until_us: Option<u64>) -
     let until_us = until_us.unwrap_or_else(|| after_violations(story));
     let first_us = from_us.unwrap_or_else(|| before_faults(story, until_us));
     let mut part = within(story, first_us, until_us);
-    for gap_us in GAPS_US {
-        part.story = gathered(&within(story, first_us, until_us).story, gap_us);
-        if size(&part.story) <= SHOWN_MAX && notes(&part.story) <= NOTES_MAX {
-            break;
-        }
-    }
+    let whole = &part.story;
+    let fits = |found: &Vec<Message>| found.len() <= MESSAGES_MAX;
+    let found = GAPS_US.map(|gap_us| messages(&whole.messages, gap_us)).into_iter().find(fits);
+    let all = found.unwrap_or_else(|| messages(&whole.messages, u64::MAX));
+    let notes_of = |found: &[Mark]| found.iter().filter(|mark| !mark.text.is_empty()).count();
+    let others = whole.faults.len() + whole.lines.len();
+    let fits = |found: &Vec<Mark>| found.len() <= MARKS_MAX && notes_of(found) + others <= NOTES_MAX;
+    let found = GAPS_US.map(|gap_us| marks(&whole.marks, gap_us)).into_iter().find(fits);
+    let marks = found.unwrap_or_else(|| marks(&whole.marks, u64::MAX));
+    part.story = Story { messages: all, marks, ..whole.clone() };
     if from_us.is_none() {
         part.from_us = first_us;
         let begin_us = begin(&part.story);
@@ -61,10 +67,6 @@ fn size(story: &Story) -> usize {
     story.messages.len() + story.marks.len()
 }
 
-fn notes(story: &Story) -> usize {
-    story.marks.iter().filter(|mark| !mark.text.is_empty()).count() + story.faults.len() + story.lines.len()
-}
-
 fn within(story: &Story, from_us: u64, until_us: u64) -> Part {
     let is_in = |at_us: u64| (from_us..=until_us).contains(&at_us);
     let mut story = story.clone();
@@ -76,17 +78,18 @@ fn within(story: &Story, from_us: u64, until_us: u64) -> Part {
     Part { story, from_us, until_us, peers: Vec::new(), left_out: 0 }
 }
 
-/// Where a picture ends of which nothing else is said: shortly after the last violation, if there is one.
+/// Where a picture ends of which nothing else is said: shortly after the last violation, or else after all agreed.
 fn after_violations(story: &Story) -> u64 {
-    let bad = story.lines.iter().filter(|line| line.is_bad).map(|line| line.at_us).max();
-    bad.map_or(story.end_us, |at_us| at_us.saturating_add(LEAD_US).min(story.end_us))
+    let last = |which: fn(&Line) -> bool| story.lines.iter().filter(|line| which(line)).map(|line| line.at_us).max();
+    let end = last(|line| line.is_bad).or_else(|| last(|line| line.is_end));
+    end.map_or(story.end_us, |at_us| at_us.saturating_add(LEAD_US).min(story.end_us))
 }
 
 /// Where a picture begins that has a beginning of its own: shortly before the last few faults, unless the whole run is
 /// short.
 fn before_faults(story: &Story, until_us: u64) -> u64 {
-    let whole = gathered(&within(story, 0, until_us).story, 10_000);
-    if size(&whole) <= WHOLE_MAX {
+    let whole = within(story, 0, until_us).story;
+    if messages(&whole.messages, 10_000).len() + marks(&whole.marks, 10_000).len() <= WHOLE_MAX {
         return 0;
     }
     let starts = story.faults.iter().map(|fault| fault.from_us).filter(|from_us| *from_us <= until_us);
@@ -108,17 +111,12 @@ fn begin(story: &Story) -> u64 {
     for (at_us, is_note) in moments.iter().rev() {
         shown += 1;
         notes += usize::from(*is_note);
-        if shown > SHOWN_MAX + NOTES_MAX || notes > NOTES_MAX {
+        if shown > MESSAGES_MAX + MARKS_MAX + NOTES_MAX || notes > NOTES_MAX {
             return begin_us;
         }
         begin_us = *at_us;
     }
     0
-}
-
-/// Draws as one what comes soon after its like.
-fn gathered(story: &Story, gap_us: u64) -> Story {
-    Story { messages: messages(&story.messages, gap_us), marks: marks(&story.marks, gap_us), ..story.clone() }
 }
 
 fn messages(messages: &[Message], gap_us: u64) -> Vec<Message> {
@@ -151,6 +149,10 @@ fn marks(marks: &[Mark], gap_us: u64) -> Vec<Mark> {
     let mut last: BTreeMap<(usize, What, bool), (usize, u64)> = BTreeMap::new();
     let mut more: BTreeMap<usize, u64> = BTreeMap::new();
     for mark in marks {
+        // A process that ends did nothing after that.
+        if mark.what == What::Crash {
+            last.retain(|(peer, ..), _| *peer != mark.peer);
+        }
         // Starts and ends stand for themselves; so does what failed, unless it says the same again.
         let kind = (mark.peer, mark.what, mark.text.is_empty());
         let open = last.get(&kind).copied().filter(|(_, last_us)| mark.at_us - last_us <= gap_us);
@@ -159,6 +161,7 @@ fn marks(marks: &[Mark], gap_us: u64) -> Vec<Mark> {
         match open.and_then(|(at, _)| Some((at, gathered.get_mut(at).filter(|open| is_alike(open))?))) {
             Some((at, open)) => {
                 open.count += mark.count;
+                open.until_us = mark.at_us;
                 *more.entry(at).or_default() += 1;
                 last.insert(kind, (at, mark.at_us));
             }
@@ -200,4 +203,60 @@ fn peers(story: &Story) -> Vec<usize> {
     ranked.sort_by_key(|(times, peer)| (core::cmp::Reverse(*times), *peer));
     let shown: BTreeSet<usize> = ranked.into_iter().take(PEERS_MAX).map(|(_, peer)| peer).collect();
     if shown.is_empty() { (0..story.peers.len().min(PEERS_MAX)).collect() } else { shown.into_iter().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::story::{Fault, Kind};
+    use super::*;
+
+    fn message(sent_us: u64, arrived_us: Option<u64>) -> Message {
+        Message {
+            link: 0,
+            connection: 7,
+            from: 0,
+            to: 1,
+            sent_us: (sent_us, sent_us),
+            arrived_us: arrived_us.map(|at_us| (at_us, at_us)),
+            count: 1,
+            bytes: 100,
+            kind: Kind::Sync,
+            is_under_way: false,
+        }
+    }
+
+    fn mark(at_us: u64, what: What) -> Mark {
+        Mark { at_us, until_us: at_us, peer: 0, what, count: 1, text: String::new() }
+    }
+
+    #[test]
+    fn like_things_that_are_close_are_one() {
+        let all =
+            messages(&[message(0, Some(20)), message(5, Some(25)), message(9, None), message(500, Some(520))], 10);
+        let counts: Vec<u64> = all.iter().map(|message| message.count).collect();
+        assert_eq!(counts, [2, 1, 1], "what was lost is another, and so is what comes late");
+        assert_eq!((all[0].bytes, all[0].arrived_us), (200, Some((20, 25))));
+    }
+
+    #[test]
+    fn edits_before_and_after_a_crash_are_apart() {
+        let all = marks(&[mark(0, What::Edit), mark(1, What::Edit), mark(2, What::Crash), mark(3, What::Edit)], 10);
+        assert_eq!(
+            all.iter().map(|mark| (mark.what, mark.count)).collect::<Vec<_>>(),
+            [(What::Edit, 2), (What::Crash, 1), (What::Edit, 1)]
+        );
+    }
+
+    #[test]
+    fn a_long_run_is_shown_from_before_its_last_faults_on() {
+        let busy = (0..1_000).map(|at| message(at * 20_000, Some(at * 20_000 + 20))).collect();
+        let fault = |from_us| Fault::at(from_us);
+        let faults = (1..20).map(|at| fault(at * 1_000_000)).collect();
+        let story = Story { messages: busy, faults, end_us: 20_000_000, ..Story::default() };
+        let part = part(&story, None, None);
+        assert_eq!(part.from_us, 15_000_000 - LEAD_US);
+        assert!(part.story.messages.len() <= MESSAGES_MAX && part.left_out > 500, "{}", part.left_out);
+        let asked = super::part(&story, Some(0), Some(3_000_000));
+        assert_eq!((asked.from_us, asked.until_us, asked.left_out), (0, 3_000_000, 0));
+    }
 }

@@ -14,7 +14,7 @@ const SAMPLES: [(&str, Sample); 12] = [
     ("message: handshake", |svg, x, y| arrow(svg, "handshake", x, y)),
     ("message on a settled link (keep-alive, or first word of news)", |svg, x, y| arrow(svg, "settled", x, y)),
     ("message that never arrived", |svg, x, y| arrow(svg, "lost", x, y)),
-    ("edit", |svg, x, y| svg.dot("edit", (x + 13.0, y), 4.0)),
+    ("edit; with a bar: several", |svg, x, y| svg.dot("edit", (x + 13.0, y), 4.0)),
     ("commit is durable", |svg, x, y| {
         svg.rect("commit", Area { x: x + 10.5, y: y - 2.5, width: 5.0, height: 5.0 });
     }),

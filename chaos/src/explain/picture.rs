@@ -291,7 +291,14 @@ impl<'a> Sheet<'a> {
         };
         self.svg.begin(&format!("{what} at {}{times} {}", time(mark.at_us), mark.text));
         match mark.what {
-            What::Edit if mark.count > 0 => self.svg.dot("edit", (x, y), 4.0),
+            What::Edit if mark.count > 0 => {
+                let until = self.y(mark.until_us);
+                if until > y {
+                    self.svg.rect("edit", Area { x: x - 2.0, y, width: 4.0, height: until - y });
+                    self.svg.dot("edit", (x, until), 4.0);
+                }
+                self.svg.dot("edit", (x, y), 4.0);
+            }
             What::Edit => {}
             What::Commit => self.svg.rect("commit", Area { x: x - 2.5, y: y - 2.5, width: 5.0, height: 5.0 }),
             What::Up => self.svg.dot("up", (x, y), 3.0),
@@ -407,7 +414,7 @@ fn moments(part: &Part, notes: &[Note], lowered: &BTreeMap<Instant, f64>) -> BTr
         moment(message.sent_us.1, 0.0);
         message.arrived_us.iter().for_each(|(first, last)| [*first, *last].iter().for_each(|at| moment(*at, 0.0)));
     }
-    story.marks.iter().for_each(|mark| moment(mark.at_us, 0.0));
+    story.marks.iter().for_each(|mark| [mark.at_us, mark.until_us].iter().for_each(|at_us| moment(*at_us, 0.0)));
     for fault in &story.faults {
         moment(fault.from_us, 0.0);
         moment(fault.until_us, 0.0);

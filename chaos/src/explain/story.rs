@@ -62,6 +62,8 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) at_us: u64,
+    /// When the last of several happened.
+    pub(crate) until_us: u64,
     pub(crate) peer: usize,
     pub(crate) what: What,
     pub(crate) count: u64,
@@ -87,6 +89,8 @@ pub(crate) struct Fault {
     pub(crate) until_us: u64,
     /// Whether it lasts until faults end.
     pub(crate) is_open: bool,
+    /// It only ends another one.
+    restores: bool,
     pub(crate) kind: &'static str,
     pub(crate) text: String,
     pub(crate) peers: Vec<usize>,
@@ -94,6 +98,13 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
+    /// A crash of peer 0 that is over at once.
+    #[cfg(test)]
+    pub(crate) fn at(from_us: u64) -> Self {
+        let (kind, text, peers) = ("crash", "crash peer 0".to_owned(), vec![0]);
+        Self { from_us, until_us: from_us, is_open: false, restores: false, kind, text, peers, link: None }
+    }
+
     /// Whether a process ends with it: what starts it again is told by itself.
     pub(crate) fn ends_process(&self) -> bool {
         ["crash", "stop", "restart", "resume"].contains(&self.kind)
@@ -107,6 +118,8 @@ pub(crate) struct Line {
     pub(crate) peer: Option<usize>,
     pub(crate) text: String,
     pub(crate) is_bad: bool,
+    /// All agree.
+    pub(crate) is_end: bool,
 }
 
 impl Story {
@@ -144,13 +157,30 @@ pub(crate) fn faults(plan: &Plan, report: &Report) -> Vec<Fault> {
             from_us: acted.at_us,
             until_us: until_us.max(acted.at_us),
             is_open: lasts_us.is_none(),
+            restores: act.restores(plan),
             kind: act.kind(),
             text: act.tell(plan),
             peers: act.peers(),
             link: ends,
         });
     }
+    end_settings(&mut faults);
+    faults.retain(|fault| !fault.restores);
     faults
+}
+
+/// What is set until something else is set ends then.
+fn end_settings(faults: &mut [Fault]) {
+    for at in 0..faults.len() {
+        let (fault, later) = match faults.split_at_mut(at + 1) {
+            ([.., fault], later) if fault.is_open => (fault, later),
+            _ => continue,
+        };
+        let about = (fault.kind, fault.link, fault.peers.clone());
+        if let Some(next) = later.iter().find(|next| (next.kind, next.link, next.peers.clone()) == about) {
+            (fault.until_us, fault.is_open) = (next.from_us, false);
+        }
+    }
 }
 
 fn messages(plan: &Plan, trace: &[Record]) -> Vec<Message> {
@@ -233,7 +263,7 @@ fn marks(plan: &Plan, report: &Report, trace: &[Record]) -> Vec<Mark> {
         .collect();
     let mark = |record: &Record, what: What, text: String| {
         let Record { at_us, peer, .. } = *record;
-        Mark { at_us, peer, what, count: 1, text }
+        Mark { at_us, until_us: at_us, peer, what, count: 1, text }
     };
     for record in trace {
         let who = plan.tell_peer(record.peer);
@@ -272,7 +302,14 @@ fn marks(plan: &Plan, report: &Report, trace: &[Record]) -> Vec<Mark> {
         }
     }
     // What a user does is told where it was done; the edit itself may come when the document is open.
-    marks.extend(work.into_iter().map(|(at_us, peer, text)| Mark { at_us, peer, what: What::Edit, count: 0, text }));
+    marks.extend(work.into_iter().map(|(at_us, peer, text)| Mark {
+        at_us,
+        until_us: at_us,
+        peer,
+        what: What::Edit,
+        count: 0,
+        text,
+    }));
     marks.sort_by_key(|mark| mark.at_us);
     marks
 }
@@ -310,11 +347,17 @@ fn down(plan: &Plan, trace: &[Record], end_us: u64) -> Vec<(usize, u64, u64)> {
     down
 }
 
+/// How the line begins that says so.
+const AGREED: &str = "all agree";
+
 /// What concerns all, and what was violated.
 fn lines(plan: &Plan, report: &Report) -> Vec<Line> {
     const VIOLATIONS: usize = 4;
     let mut lines = Vec::new();
-    let mut line = |at_us, peer, text: String, is_bad| lines.push(Line { at_us, peer, text, is_bad });
+    let mut line = |at_us, peer, text: String, is_bad| {
+        let is_end = text.starts_with(AGREED);
+        lines.push(Line { at_us, peer, text, is_bad, is_end });
+    };
     if report.stats.virtual_us >= plan.bounds.phase_one_us {
         line(plan.bounds.phase_one_us, None, "faults end: links, disks and clocks are mended".to_owned(), false);
     }
@@ -333,7 +376,7 @@ fn lines(plan: &Plan, report: &Report) -> Vec<Line> {
         }
     }
     if let Some(converged_us) = report.stats.converged_us {
-        let text = format!("all agree, {} after faults ended", time(converged_us));
+        let text = format!("{AGREED}, {} after faults ended", time(converged_us));
         let agreed_us = plan.bounds.phase_one_us.saturating_add(converged_us);
         line(agreed_us, None, text, false);
         let again_us = agreed_us.saturating_add(2 * plan.core.keep_alive_us);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// The width of a letter beside its size, at most, on average over a line.
-const LETTER: f64 = 0.56;
+const LETTER: f64 = 0.58;
 
 /// The styles. They are all in the file: nothing is fetched.
 pub(crate) const STYLE: &str = "\
@@ -168,18 +168,34 @@ pub(crate) fn width_of(text: &str, size: f64) -> f64 {
 /// Breaks a text into lines that are no wider.
 pub(crate) fn wrapped(text: &str, width: f64, size: f64) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
+    for word in words(text) {
         let Some(line) = lines.last_mut() else { break };
-        if !line.is_empty() && width_of(line, size) + width_of(word, size) + size * LETTER > width {
-            lines.push(word.to_owned());
+        if !line.is_empty() && width_of(line, size) + width_of(&word, size) + size * LETTER > width {
+            lines.push(word);
         } else {
             if !line.is_empty() {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
         }
     }
     lines
+}
+
+/// The words of a text; a unit stays with its number.
+fn words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let unit = word.trim_end_matches(['.', ',', ':', ';', ')']);
+        match words.last_mut() {
+            Some(last) if ["us", "ms", "s", "min", "h", "B", "kB"].contains(&unit) => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+    }
+    words
 }
 
 /// A text that is no wider, cut short if it has to be.
@@ -222,8 +238,9 @@ mod tests {
 
     #[test]
     fn text_is_broken_between_words_and_made_safe() {
-        assert_eq!(wrapped("one two three", 8.0 * 5.6, 10.0), ["one two", "three"]);
-        assert_eq!(fitting("a long name", 5.1 * 5.6, 10.0), "a lo…");
+        assert_eq!(wrapped("one two three", 8.0 * 5.8, 10.0), ["one two", "three"]);
+        assert_eq!(wrapped("it took 1.5 s, in all", 11.0 * 5.8, 10.0), ["it took", "1.5 s, in", "all"]);
+        assert_eq!(fitting("a long name", 5.1 * 5.8, 10.0), "a lo…");
         assert_eq!(escaped("<a & \"b\"\n>"), "&lt;a &amp; &quot;b&quot; &gt;");
     }
 }

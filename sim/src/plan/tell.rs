@@ -108,8 +108,25 @@ impl Act {
         }
     }
 
+    /// Whether it sets a link or a disk back to what the plan says of it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "few kinds set something")]
+    pub fn restores(&self, plan: &Plan) -> bool {
+        match self {
+            Self::Quality { link, latency_us, jitter_us, bandwidth } => plan.links.get(*link).is_some_and(|own| {
+                (own.latency_us, own.jitter_us, own.bandwidth) == (*latency_us, *jitter_us, *bandwidth)
+            }),
+            Self::SlowStore { peer, commit_us } => plan.peers.get(*peer).is_some_and(|own| own.commit_us == *commit_us),
+            _ => false,
+        }
+    }
+
     /// What it does, for people. Links are told by the peers that they join.
     pub fn tell(&self, plan: &Plan) -> String {
+        if self.restores(plan) {
+            let what = self.link().map(|link| plan.tell_link(link));
+            let disk = || self.peers().first().map(|peer| format!("the disk of {}", plan.tell_peer(*peer)));
+            return format!("{} is as fast as before", what.or_else(disk).unwrap_or_default());
+        }
         if let Some(link) = self.link() {
             return self.tell_of_link(&plan.tell_link(link), plan.links.get(link));
         }
