@@ -240,6 +240,10 @@ impl<'a> Sheet<'a> {
         }
         self.svg.line(&format!("{class} arrow"), (from, last), end);
         self.svg.shape(class, &head((from, last), end));
+        if is_lost && last > first {
+            let side = from + 5.0 * (to - from).signum();
+            self.svg.line("lost", (side, first), (side, last));
+        }
         if is_lost {
             let (x, y) = end;
             self.svg.line("lost arrow", (x - 4.0, y - 4.0), (x + 4.0, y + 4.0));

@@ -133,8 +133,14 @@ impl Story {
         };
         let trace = report.trace.as_deref().unwrap_or_default();
         story.messages = messages(plan, trace);
-        story.marks = marks(plan, report, trace);
         story.down = down(plan, trace, story.end_us);
+        story.marks = marks(plan, report, trace);
+        // What is to be done on a peer that does not run is not done.
+        let down = &story.down;
+        let is_down = |mark: &Mark| {
+            down.iter().any(|(peer, from, until)| *peer == mark.peer && (*from..*until).contains(&mark.at_us))
+        };
+        story.marks.retain(|mark| mark.what != What::Edit || !is_down(mark));
         story.lines = lines(plan, report);
         story
     }
