@@ -1,4 +1,4 @@
-//! Bundles: everything that is needed to see a run again, a failure or one that held and was kept.
+//! Bundles: all data for reproducing a run, failed or kept.
 //!
 //! A bundle is one JSON file. It contains the plan itself, not only the seed, since seeds rot when generators
 //! change. The files in `scenarios/regressions/` are bundles too, shrunk and without a trace.
@@ -23,7 +23,7 @@ const BYTES_MAX: u64 = 1 << 30;
 /// The lock file this program was built with.
 const LOCK_FILE: &[u8] = include_bytes!("../../Cargo.lock");
 
-/// A run and what came of it.
+/// A run and its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Bundle {
@@ -38,10 +38,10 @@ pub(crate) struct Bundle {
     pub(crate) lane: Lane,
     /// The seed.
     pub(crate) seed: u64,
-    /// What was violated first; nothing in a run that held and was kept.
+    /// The first violation; `None` for a run that held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) violation: Option<Violation>,
-    /// What was seen after that.
+    /// The further violations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) also: Vec<Violation>,
     /// The hash of the trace.
@@ -49,7 +49,7 @@ pub(crate) struct Bundle {
     /// Whether `shrink` made the plan.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub(crate) shrunk: bool,
-    /// What was run, spelled out.
+    /// The plan that was run.
     pub(crate) plan: Plan,
     /// The trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,7 +81,7 @@ impl Program {
 }
 
 impl Bundle {
-    /// A bundle of a run.
+    /// Makes a bundle of a run.
     pub(crate) fn of(seed: u64, plan: &Plan, report: &Report) -> Self {
         let also = report.violations.get(1..).unwrap_or_default();
         Self {
@@ -122,7 +122,7 @@ impl Bundle {
     }
 }
 
-/// What was named on the command line, and what it holds.
+/// A run named on the command line, and its content.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Loaded {
     /// A file, or a scenario and a seed.
@@ -131,25 +131,25 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// A bundle or a plan in a file.
+    /// Reads a bundle or a plan from a file.
     pub(crate) fn read(path: PathBuf) -> Result<Self, Failure> {
         let input = Input::read(&path)?;
         Ok(Self { path, input })
     }
 
-    /// A file beside it, with another ending.
+    /// Returns the path of a file beside it, with another extension.
     pub(crate) fn beside(&self, ending: &str) -> PathBuf {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().replace(".toml@", "@");
         self.path.with_file_name(name.replace('@', "-")).with_extension(ending)
     }
 
-    /// As it was named.
+    /// Returns the name given on the command line.
     pub(crate) fn name(&self) -> String {
         self.path.display().to_string()
     }
 }
 
-/// A plan, and what came of it with a trace.
+/// A plan and the report of its traced run.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Told {
@@ -157,14 +157,14 @@ pub(crate) struct Told {
     pub(crate) report: Report,
 }
 
-/// What can be run again: a bundle, or a plan alone.
+/// Input of a command: a bundle, a plan, or a plan with its report.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Input {
-    /// A run that was kept.
+    /// A bundle.
     Bundle(Box<Bundle>),
-    /// Only a plan, and the seed that it was drawn with.
+    /// A plan, and the seed of the run.
     Plan(Box<Plan>, u64),
-    /// A plan and what came of it elsewhere: of an app, which this program cannot run.
+    /// A plan and its report, from the test of an app: this program cannot run it.
     Told(Box<Told>),
 }
 
@@ -214,7 +214,7 @@ impl Input {
         }
     }
 
-    /// Runs it with a trace, unless it was run elsewhere.
+    /// Returns the report of the run with its trace; runs the plan if needed.
     pub(crate) fn run(&self) -> Result<Report, Failure> {
         match self {
             Self::Told(told) => Ok(told.report.clone()),
@@ -222,7 +222,7 @@ impl Input {
         }
     }
 
-    /// The bundle, if it is one.
+    /// Returns the bundle, if the input is one.
     pub(crate) fn bundle(&self) -> Option<&Bundle> {
         match self {
             Self::Bundle(bundle) => Some(bundle),
@@ -230,7 +230,7 @@ impl Input {
         }
     }
 
-    /// The seed it was found with.
+    /// Returns the seed of the run.
     pub(crate) const fn seed(&self) -> u64 {
         match self {
             Self::Bundle(bundle) => bundle.seed,

@@ -65,14 +65,14 @@ fn case(seed: u64, args: &Campaign) -> Case {
     Case { seed, event: None, plan }
 }
 
-/// How plans are drawn.
+/// Returns the profile for the options of a campaign.
 pub(crate) fn profile(named: cli::Profile, copies: bool, apart: bool) -> Profile {
     let swarm = named == cli::Profile::Swarm;
     let copies = if copies { Copies::Processes } else { Copies::None };
     Profile { swarm, ..Profile::named(copies, apart) }
 }
 
-/// Asks the impossible of a plan: to agree in no time at all over links that take a second.
+/// Makes a plan impossible: the peers must agree in no time over links that take a second.
 fn canary(mut plan: Plan) -> Plan {
     plan.name = format!("canary-{}", plan.name);
     for link in &mut plan.links {

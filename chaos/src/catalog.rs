@@ -59,7 +59,7 @@ pub(crate) fn find(global: &Global, name: &str) -> Result<(PathBuf, Scenario), F
     Ok((path, scenario))
 }
 
-/// A run to look at: a bundle or a plan in a file, the name of a kept one, or `SCENARIO@SEED`.
+/// Loads a run: a bundle or plan in a file, the name of a kept one, or `SCENARIO@SEED`.
 pub(crate) fn load(global: &Global, name: &Path) -> Result<Loaded, Failure> {
     let text = name.to_string_lossy();
     let drawn = text.rsplit_once('@').and_then(|(scenario, seed)| Some((scenario, seed.parse::<u64>().ok()?)));
@@ -71,7 +71,7 @@ pub(crate) fn load(global: &Global, name: &Path) -> Result<Loaded, Failure> {
     Ok(Loaded { path: name.to_owned(), input: Input::Plan(Box::new(expansion.plan), seed) })
 }
 
-/// Where a bundle is: at this path, or, if that is a bare name, among those that are kept.
+/// Returns the path of a bundle: this path, or, for a bare name, a file among the kept ones.
 fn bundle(global: &Global, name: &Path) -> Result<PathBuf, Failure> {
     if name.exists() || name.components().count() != 1 {
         return Ok(name.to_owned());

@@ -81,18 +81,18 @@ pub(crate) enum Verb {
     Replay(Replay),
     /// Find the smallest plan that fails in the same way
     Shrink(Shrink),
-    /// Draw what happened in a run, and say in plain English why it failed
+    /// Draw a run as a diagram, and state in plain English why it failed
     Explain(Explain),
-    /// Compare two runs: their plans, how they came out, and where they part
+    /// Compare two runs: results, plans, and the first difference
     Diff {
         /// A bundle, a plan, the name of a kept one, or SCENARIO@SEED
         a: PathBuf,
         /// Another one
         b: PathBuf,
     },
-    /// Make one HTML page of runs: how they came out, and a diagram of each failure
+    /// Write one HTML page about runs, with a diagram of each failure
     Report(PageOf),
-    /// Show which events, marks, faults and states are met, and by which scenario
+    /// Count the events, marks, faults and states that are met, by scenario
     Coverage(Coverage),
     /// List the scenarios
     List,
@@ -143,7 +143,7 @@ pub(crate) struct Run {
     /// Print the trace of each run
     #[arg(long)]
     pub(crate) trace: bool,
-    /// Where to run it
+    /// Lane in which to run it
     #[arg(long, default_value = "core")]
     pub(crate) lane: Lane,
     #[command(flatten)]
@@ -184,19 +184,19 @@ pub(crate) struct Campaign {
 /// Options of commands that run plans.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
-    /// Where bundles go
+    /// Directory for bundles
     #[arg(long, value_name = "DIR", default_value = "chaos-bundles")]
     pub(crate) bundles: PathBuf,
     /// Number of runs at one time [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// Make a bundle of each run that holds, too
+    /// Write bundles of runs that hold, too
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Write a page about all runs: one HTML file that needs no network
+    /// Write one HTML page about all runs
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// A process of its own for each run
+    /// Run each plan in a process of its own
     #[arg(long)]
     pub(crate) fresh_process: bool,
 }
@@ -218,7 +218,7 @@ pub(crate) struct Shrink {
     /// A bundle, a plan, the name of a kept one, or SCENARIO@SEED
     #[arg(value_name = "RUN")]
     pub(crate) run: PathBuf,
-    /// Where the small bundle goes [default: beside the bundle, as *.shrunk.json]
+    /// Path of the small bundle [default: beside the bundle, as *.shrunk.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
     /// Limit on the number of runs
@@ -232,13 +232,13 @@ pub(crate) struct Explain {
     /// A bundle, a plan, the name of a kept one, or SCENARIO@SEED
     #[arg(value_name = "RUN")]
     pub(crate) run: PathBuf,
-    /// Where the diagram goes [default: beside the bundle, as *.svg]
+    /// Path of the diagram [default: beside the bundle, as *.svg]
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
-    /// Show what happened from this virtual time on [default: as much before the end as can be drawn]
+    /// Begin at this virtual time [default: shortly before the last faults]
     #[arg(long, value_name = "TIME")]
     pub(crate) from: Option<Span>,
-    /// Show what happened until this virtual time [default: the end]
+    /// End at this virtual time [default: shortly after the violation]
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<Span>,
 }
@@ -249,7 +249,7 @@ pub(crate) struct PageOf {
     /// Bundles, plans, names of kept ones, or SCENARIO@SEED
     #[arg(value_name = "RUN", required = true)]
     pub(crate) runs: Vec<PathBuf>,
-    /// Where the page goes
+    /// Path of the page
     #[arg(long, value_name = "FILE")]
     pub(crate) html: PathBuf,
 }
@@ -257,22 +257,22 @@ pub(crate) struct PageOf {
 /// Options of `coverage`.
 #[derive(Debug, Args)]
 pub(crate) struct Coverage {
-    /// Files, or names of scenarios [default: all of the scenarios directory, unless there is a campaign]
+    /// Files or names of scenarios [default: all, or none with --campaign]
     #[arg(value_name = "SCENARIO")]
     pub(crate) names: Vec<String>,
-    /// How many seeds of each scenario
+    /// Number of seeds for each scenario
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seeds: u64,
-    /// So many random fault plans, too
+    /// Number of random fault plans
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) campaign: u64,
-    /// How these are drawn
+    /// Choice of their faults
     #[arg(long, value_enum, default_value_t = Profile::Swarm)]
     pub(crate) profile: Profile,
-    /// Have a process of theirs go on two to five times
+    /// Let one process of each random plan continue two to five times
     #[arg(long)]
     pub(crate) copies: bool,
-    /// Have all their peers make the same few documents
+    /// Let all peers of random plans make the same few documents
     #[arg(long)]
     pub(crate) apart: bool,
     /// Runs at a time [default: one for each core]
@@ -280,7 +280,7 @@ pub(crate) struct Coverage {
     pub(crate) jobs: Option<NonZeroUsize>,
 }
 
-/// How plans are drawn.
+/// Choice of faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {
     /// Each seed turns on some kinds of fault and not others

@@ -1,4 +1,4 @@
-//! `coverage`: which events, marks, faults and states runs meet, how often, and by which scenario.
+//! `coverage`: counts the events, marks, faults and states that runs meet, by scenario.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,15 +13,15 @@ use crate::error::Failure;
 use crate::pool::{self, Case, How};
 use crate::{Stdout, Verdict, campaign, catalog};
 
-/// Of a scenario that is run once for each event, so many runs count.
+/// Number of runs of a scenario that runs once for each event.
 const SWEPT: usize = 20;
 
-/// How often something was met.
+/// Number of times that something was met.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Met {
     pub(crate) times: u64,
     pub(crate) runs: u64,
-    /// In how many runs of each scenario.
+    /// Number of runs of each scenario.
     pub(crate) by: BTreeMap<String, u64>,
 }
 
@@ -32,7 +32,7 @@ impl Met {
         *self.by.entry(name.to_owned()).or_default() += 1;
     }
 
-    /// The scenarios that met it most, for people.
+    /// Returns the names of the scenarios that met it most.
     fn told(&self) -> String {
         let mut by: Vec<(&String, &u64)> = self.by.iter().collect();
         by.sort_by_key(|(name, runs)| (core::cmp::Reverse(**runs), (*name).clone()));
@@ -43,31 +43,31 @@ impl Met {
     }
 }
 
-/// What runs met, put together.
+/// Coverage of several runs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Coverage {
     pub(crate) runs: u64,
     pub(crate) violated: u64,
     /// Events and marks.
     pub(crate) marks: BTreeMap<String, Met>,
-    /// Kinds of faults, and in which state they found a peer.
+    /// Kinds of faults, with the state in which they found a peer.
     pub(crate) hits: BTreeMap<(String, String), Met>,
 }
 
-/// What was never met.
+/// Names that were never met.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Never {
     pub(crate) events: Vec<&'static str>,
     pub(crate) marks: Vec<&'static str>,
     pub(crate) faults: Vec<&'static str>,
-    /// Of faults that were met: those that never found a peer in a state.
+    /// Pairs of a fault that was met and a state in which it found no peer.
     pub(crate) faults_in_states: Vec<String>,
 }
 
 impl Coverage {
-    /// Takes a run in.
+    /// Adds a run.
     pub(crate) fn add(&mut self, plan: &Plan, report: &Report) {
-        // Random plans are named for their seeds; they count together.
+        // The names of random plans end with their seeds; they count together.
         let name = plan.name.strip_suffix(&format!("-{}", plan.seed)).unwrap_or(&plan.name);
         self.runs += 1;
         self.violated += u64::from(!report.is_ok());
@@ -80,13 +80,13 @@ impl Coverage {
         }
     }
 
-    /// How often a fault found a peer in each of [`STATES`].
+    /// Returns the number of times that a fault found a peer in each of [`STATES`].
     pub(crate) fn states(&self, fault: &str) -> Vec<u64> {
         let times = |state: &&str| self.hits.get(&(fault.to_owned(), (*state).to_owned())).map_or(0, |met| met.times);
         STATES.iter().map(times).collect()
     }
 
-    /// Which scenarios have a fault.
+    /// Returns the counts of a fault over all states.
     fn by(&self, fault: &str) -> Met {
         let mut all = Met::default();
         for (_, met) in self.hits.iter().filter(|((name, _), _)| name == fault) {
@@ -100,7 +100,7 @@ impl Coverage {
         all
     }
 
-    /// What was never met.
+    /// Returns the names that were never met.
     pub(crate) fn never(&self) -> Never {
         let unmet = |names: &[&'static str]| {
             names.iter().filter(|name| !self.marks.contains_key(**name)).copied().collect::<Vec<_>>()
@@ -116,7 +116,7 @@ impl Coverage {
     }
 }
 
-/// Runs scenarios and random plans and shows what they met.
+/// Runs scenarios and random plans, and prints their coverage.
 pub(crate) fn run(global: &Global, args: &cli::Coverage, output: &mut Stdout) -> Result<Verdict, Failure> {
     let cases = cases(global, args)?;
     let bar = output.bar(cases.len() as u64, "runs");

@@ -1,4 +1,4 @@
-//! `diff`: how two runs differ: their plans, how they came out, and, where the plans are the same, where they part.
+//! `diff`: compares two runs: results, plans, and for equal plans the first record that differs, with its causes.
 //!
 //! Records are keyed by peer and by their number on that peer, not by time: a slower run is the same up to the
 //! point where a different event happens. The first difference is the earliest one without a different cause.
@@ -16,9 +16,9 @@ use crate::{Stdout, Verdict, pool, report};
 
 /// Most causes that are shown.
 const CHAIN_MAX: usize = 12;
-/// How many actions of each sort are told.
+/// Number of actions of each group that are printed.
 const TOLD_MAX: usize = 8;
-/// How many events and marks are compared.
+/// Number of events and marks that are printed.
 const MARKS_MAX: usize = 12;
 
 type Trace = BTreeMap<(usize, u64), Record>;
@@ -38,7 +38,7 @@ struct Parting {
     chain: Vec<Record>,
 }
 
-/// Compares two runs, running their plans anew.
+/// Compares two runs, running their plans again.
 pub(crate) fn run(a: &Loaded, b: &Loaded, output: &mut Stdout) -> Result<Verdict, Failure> {
     let (one, other) = (Side::of(a)?, Side::of(b)?);
     let plans = Plans::of(a.input.plan(), b.input.plan());
@@ -54,7 +54,7 @@ pub(crate) fn run(a: &Loaded, b: &Loaded, output: &mut Stdout) -> Result<Verdict
     output.line(&format!("A  {}\nB  {}", a.name(), b.name()))?;
     tell_outcomes(&one.report, &other.report, output)?;
     tell_plans(&plans, a, b, output)?;
-    // Where plans differ, the first record does too, and says nothing.
+    // If plans differ, so does one of the first records, which explains nothing.
     if plans.same {
         tell_parting(&parting, a, b, output)?;
     }
@@ -71,7 +71,7 @@ impl Side {
     fn of(loaded: &Loaded) -> Result<Self, Failure> {
         let mut report = pool::execute(loaded.input.plan(), true, false)?;
         let found = report.trace.take().unwrap_or_default();
-        // A bundle that another program made says what happened there.
+        // The trace in a bundle may come from another build.
         let records = loaded.input.bundle().and_then(|bundle| bundle.trace.clone()).unwrap_or(found);
         let trace = records.into_iter().map(|record| ((record.peer, record.index), record)).collect();
         Ok(Self { report, trace })
@@ -85,16 +85,16 @@ impl Side {
     }
 }
 
-/// How two plans differ. Actions are told apart by their ids.
+/// The difference of two plans. Actions are identified by their ids.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Plans {
     same: bool,
-    /// Whether seed, peers, links or bounds differ, and which.
+    /// The settings that differ.
     settings: Vec<&'static str>,
     in_both: Vec<u32>,
     only_a: Vec<u32>,
     only_b: Vec<u32>,
-    /// In both, but at another time or of another kind.
+    /// In both, with another time or kind.
     changed: Vec<u32>,
 }
 
@@ -126,7 +126,7 @@ impl Plans {
     }
 }
 
-/// Says how the plans differ; what few actions they share, or differ in, is told.
+/// Prints the difference of two plans.
 fn tell_plans(plans: &Plans, a: &Loaded, b: &Loaded, output: &mut Stdout) -> Result<(), Failure> {
     if plans.same {
         output.line("the plans are the same")?;
@@ -168,7 +168,7 @@ fn when(when: &When) -> String {
     }
 }
 
-/// Puts side by side how two runs came out.
+/// Prints two results side by side.
 fn tell_outcomes(a: &Report, b: &Report, output: &mut Stdout) -> Result<(), Failure> {
     let (one, other) = (report::row("A", a), report::row("B", b));
     let mut rows: Vec<[String; 3]> =
@@ -181,7 +181,7 @@ fn tell_outcomes(a: &Report, b: &Report, output: &mut Stdout) -> Result<(), Fail
     Ok(())
 }
 
-/// Events and marks that one run met and the other did not, then those that it met at least twice as often.
+/// Returns the events and marks that only one run met, then those that one met at least twice as often.
 fn marks(a: &Report, b: &Report) -> Vec<(String, u64, u64)> {
     let (one, other) = (&a.stats.marks, &b.stats.marks);
     let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();

@@ -1,8 +1,8 @@
 //! The `cosmicsync-chaos` binary: breaks CosmicSync on purpose, and shows how.
 //!
-//! `cli` is the grammar, `run` and `campaign` run plans through `pool`, `replay` and `shrink` work on bundles, `diff`
-//! compares runs, `explain` draws one, `page` puts many on a page, `coverage` counts what they meet, `output` prints. What a run is and what must hold is decided in the simulator, never here. Exit codes
-//! and output shapes: `docs/chaos.md`.
+//! `cli` is the grammar, `run` and `campaign` run plans through `pool`, `replay` and `shrink` work on bundles,
+//! `diff` compares runs, `explain` draws one, `page` writes pages, `coverage` counts, `output` prints. The simulator,
+//! never this program, defines runs and their demands. Exit codes and output shapes: `docs/chaos.md`.
 
 use std::io::{self, Read as _};
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! Pages about runs: one HTML file that fetches nothing, for desktop and phone.
+//! Pages about runs: a single HTML file that loads nothing.
 
 mod html;
 
@@ -19,14 +19,14 @@ use crate::run::Tally;
 use crate::{Stdout, Verdict, catalog, report};
 use html::Html;
 
-/// How many failures a page draws. The others are listed.
+/// Largest number of failures with a diagram.
 const DRAWN_MAX: usize = 20;
-/// How many runs a page lists.
+/// Largest number of runs in the list.
 const LISTED_MAX: usize = 300;
-/// How many of the slowest.
+/// Number of the slowest runs.
 const SLOWEST_MAX: usize = 10;
 
-/// A page that grows with each run.
+/// A page under construction.
 #[derive(Debug)]
 pub(crate) struct Page {
     title: String,
@@ -41,11 +41,11 @@ struct Row {
     order: (String, u64, Option<u64>),
     held: bool,
     cells: [String; 7],
-    /// How long the peers took to agree, and how long they may take.
+    /// Time to agree, and its bound.
     agreed: Option<(u64, Bound)>,
 }
 
-/// A failure and its picture.
+/// A failure and its diagram.
 #[derive(Debug)]
 struct Drawn {
     title: String,
@@ -65,7 +65,7 @@ impl Page {
         }
     }
 
-    /// Takes a run in.
+    /// Adds a run.
     pub(crate) fn add(&mut self, seed: u64, event: Option<u64>, plan: &Plan, report: &Report) {
         self.tally.add(report);
         self.coverage.add(plan, report);
@@ -79,7 +79,7 @@ impl Page {
         });
     }
 
-    /// Takes a failure in, of which there is a trace.
+    /// Adds a failure, from its traced run.
     pub(crate) fn add_failure(&mut self, seed: u64, plan: &Plan, report: &Report, path: &Path, shrunk: bool) {
         if self.failures.len() >= DRAWN_MAX {
             return;
@@ -96,7 +96,7 @@ impl Page {
         });
     }
 
-    /// The whole page, if so many runs were asked for.
+    /// Returns the HTML text. `asked` is the number of requested runs.
     fn text(mut self, asked: u64) -> String {
         self.runs.sort_by(|a, b| a.order.cmp(&b.order));
         let mut html = Html::new(&self.title);
@@ -216,7 +216,7 @@ pub(crate) fn write(page: Option<Page>, path: Option<&Path>, asked: u64, output:
     Ok(())
 }
 
-/// `report`: runs what it is given, and makes a page of it.
+/// Runs the named plans and writes a page about them.
 pub(crate) fn run(global: &Global, args: &PageOf, output: &mut Stdout) -> Result<Verdict, Failure> {
     let mut page = Page::new("report");
     let bar = output.bar(args.runs.len() as u64, "runs");

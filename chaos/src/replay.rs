@@ -5,10 +5,10 @@ use crate::cli::Replay;
 use crate::error::Failure;
 use crate::{Stdout, Verdict, pool, report};
 
-/// Runs a bundle's plan again and says whether the same comes of it.
+/// Runs a bundle's plan again and reports whether the result is the same.
 pub(crate) fn run(args: &Replay, loaded: &Loaded, output: &mut Stdout) -> Result<Verdict, Failure> {
     let input = &loaded.input;
-    // What took effect is known of a run with a trace alone, and the hash is the same with one.
+    // Only a traced run knows which actions took effect. Its hash is that of a run without a trace.
     let found = pool::execute(input.plan(), true, false)?;
     if args.trace {
         report::trace(output, input.plan(), &found)?;

@@ -51,7 +51,7 @@ pub(crate) fn shell_word(word: &str) -> String {
     if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
-/// Tells of a failure and what to do with its bundle.
+/// Reports a failure and the commands for its bundle.
 pub(crate) fn tell_failure<W: Write>(
     output: &mut Output<W>,
     bundle: &Bundle,
@@ -71,7 +71,7 @@ pub(crate) fn tell_failure<W: Write>(
     Ok(())
 }
 
-/// Writes what was violated, when and on which peer, and once for each oracle what it demands.
+/// Writes the violations with their times and peers, and once for each oracle its demand.
 pub(crate) fn violations<W: Write>(output: &mut Output<W>, plan: &Plan, report: &Report) -> io::Result<()> {
     const SHOWN: usize = 5;
     let mut explained = BTreeSet::new();
@@ -115,16 +115,16 @@ pub(crate) fn row(case: &str, report: &Report) -> [String; 7] {
     ]
 }
 
-/// How long it took to agree, and how long it may take.
+/// Formats the time to agree, and its bound.
 fn agreed(stats: &Stats) -> String {
     let allowed = stats.bound.filter(|bound| !bound.again).map(|bound| format!(" of {}", time(bound.total_us())));
     stats.converged_us.map(|us| time(us) + &allowed.unwrap_or_default()).unwrap_or_default()
 }
 
-/// What [`row`] holds.
+/// Columns of [`row`].
 pub(crate) const COLUMNS: [&str; 7] = ["SEED", "RESULT", "VIRTUAL", "EVENTS", "ACKED", "FAULTS", "CONVERGED"];
 
-/// Writes a trace: one record a line, and between them the actions of the plan that took effect.
+/// Writes a trace: one record per line, and between them the actions of the plan.
 pub(crate) fn trace<W: Write>(output: &mut Output<W>, plan: &Plan, report: &Report) -> io::Result<()> {
     let mut acted = report.acted.iter().peekable();
     for record in report.trace.as_deref().unwrap_or_default() {
@@ -148,7 +148,7 @@ fn act<W: Write>(output: &mut Output<W>, plan: &Plan, acted: &Acted) -> io::Resu
     output.line(&format!("{:>12}  {what}  {text}", time(acted.at_us)))
 }
 
-/// A record as people read it.
+/// Formats a record for people.
 pub(crate) fn record_line(plan: &Plan, record: &Record) -> String {
     let Record { peer, index, kind, hash, .. } = record;
     let mut line = format!("{:>12}  {peer}#{index}  {kind}", time(record.at_us));

@@ -159,7 +159,7 @@ fn a_failure_says_what_when_where_and_what_to_do() {
     );
     let shrunk = bench.run(&["shrink", &format!("chaos-bundles/{bundle}"), "--to", "small.json"]);
     assert!(shrunk.out.starts_with("peers\t2 -> 2\nlinks\t1 -> 1\nfaults\t1 -> "), "{}", shrunk.out);
-    // What is small already is not to be shrunk again.
+    // A shrunk bundle is not to be shrunk again.
     assert!(!shrunk.out.contains("\nshrink: "), "{}", shrunk.out);
     assert!(!bench.run(&["replay", "small.json"]).out.contains("\nshrink: "));
 }

@@ -10,7 +10,7 @@ struct Bench {
     dir: TempDir,
 }
 
-/// The exit code of a command, and what it printed.
+/// The exit code and output of a command.
 struct Ran {
     code: i32,
     out: String,
@@ -73,12 +73,12 @@ fn objects(ran: &Ran) -> Vec<Value> {
     ran.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// The members of an object, in order.
+/// Returns the names of the members of an object, in order.
 fn members(object: &Value) -> Vec<&str> {
     object.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
-/// The names of elements that begin and end as XML says. Panics if they do not.
+/// Returns the names of all elements. Panics if the text is not well-formed.
 fn elements(xml: &str) -> Vec<String> {
     let (mut open, mut all) = (Vec::new(), Vec::new());
     for part in xml.split('<').skip(1) {

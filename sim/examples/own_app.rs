@@ -1,6 +1,6 @@
-//! A shop under the simulator's faults: each sale is a document of its own and one more on a counter.
+//! A shop under simulation: each sale is a document, and adds one to a counter.
 //!
-//! Run it with `cargo run -p cosmicsync-sim --example own_app`; `cargo test -p cosmicsync-sim --examples` runs its test.
+//! Run it with `cargo run -p cosmicsync-sim --example own_app`.
 
 use cosmicsync_sim::app::{Draw, Observation, Writes, add, put};
 use cosmicsync_sim::{App, Profile, generate};

@@ -1,11 +1,9 @@
-//! Apps of other people under the simulator's faults: their documents, their schemas, what their users do, and what must
-//! hold of it.
+//! Apps under simulation: their schemas, users and rules.
 //!
-//! An [`App`] is put together from closures. [`App::plan`] turns the work of any plan, drawn by [`generate()`] or from a
-//! scenario, into steps of the app's users, and leaves the faults as they are; [`App::run`] runs it. At each step the
-//! user of a peer is shown what its device holds and says what to write. What must hold at any moment on each device
-//! ([`App::always`]) is looked at before each step, and again at the end; what must hold once all devices agree
-//! ([`App::at_rest`]), at the end. `docs/guides/simulate-your-app.md` is the guide, `sim/examples/own_app.rs` an example.
+//! An [`App`] is built from closures. [`App::plan`] replaces the work of a plan, from [`generate()`] or a scenario, by
+//! steps of the app's users, and keeps the faults. [`App::run`] runs it. At each step a user sees the content of its
+//! device and returns writes. Rules of [`App::always`] are checked before each step and at the end, those of
+//! [`App::at_rest`] at the end. Guide: `docs/guides/simulate-your-app.md`. Example: `sim/examples/own_app.rs`.
 //!
 //! [`generate()`]: crate::generate()
 
@@ -22,22 +20,22 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a user writes: all of it in one transaction.
+/// The writes of a step, as one transaction.
 pub type Writes = Vec<Intent>;
 
 type User = Box<dyn Fn(&Observation, &mut Draw) -> Writes + Send + Sync>;
 type Holds = Box<dyn Fn(&Observation) -> Result<(), String> + Send + Sync>;
 
-/// A rule of the app's own.
+/// A rule of an app.
 struct Rule {
     name: String,
     at_rest: bool,
     holds: Holds,
 }
 
-/// An app: see the module's documentation.
+/// The schemas, users and rules of an app.
 ///
-/// Its closures may not keep anything between calls: a run depends on its plan alone.
+/// Its closures must not keep state between calls: a run depends on its plan alone.
 #[derive(Default)]
 pub struct App {
     schemas: Vec<(String, Arc<Schema>)>,
@@ -52,12 +50,12 @@ impl core::fmt::Debug for App {
     }
 }
 
-/// What one device holds, durably, in the partition `main`.
+/// The durable content of a device in the partition `main`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
     /// The peer's number.
     pub peer: usize,
-    /// Whether all devices have come to agree.
+    /// Whether all devices agree.
     pub at_rest: bool,
     documents: BTreeMap<(String, String), Value>,
 }
@@ -67,19 +65,19 @@ impl Observation {
         Self { peer, at_rest, documents }
     }
 
-    /// A document, if it is there.
+    /// Returns a document, if it exists.
     pub fn get(&self, collection: &str, key: &str) -> Option<&Value> {
         self.documents.get(&(collection.to_owned(), key.to_owned()))
     }
 
-    /// The documents of a collection by their keys, in the order of keys.
+    /// Returns the keys and documents of a collection, in the order of keys.
     pub fn collection<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         let of = self.documents.iter().filter(move |((collection, _), _)| collection == name);
         of.map(|((_, key), value)| (key.as_str(), value))
     }
 }
 
-/// Randomness for one step of a user: the same in each run of a plan.
+/// Random values for one step, the same in each run of a plan.
 #[derive(Debug)]
 pub struct Draw {
     keyed: Keyed,
@@ -92,51 +90,54 @@ impl Draw {
         Self { keyed, step, count: 0 }
     }
 
-    /// A number that no other step has.
+    /// Returns a number that no other step of the plan has.
     pub const fn step(&self) -> u64 {
         self.step
     }
 
-    /// A number below `bound`; 0 if that is 0.
+    /// Returns a number below `bound`, or 0 if `bound` is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.count += 1;
         self.keyed.below(&[crate::random::purpose::APP, self.step, self.count], bound)
     }
 
-    /// True once in `times`.
+    /// Returns true once in `times` on average.
     pub fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
 
-    /// One of several. Panics if there is none.
+    /// Returns one of several values.
+    ///
+    /// # Panics
+    /// If there is none.
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }
 }
 
 impl App {
-    /// An app without documents, users or rules.
+    /// Makes an app without schemas, users and rules.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Declares the schema of a collection, on each device that starts. The names `cats` and `dogs` are the simulator's.
+    /// Declares the schema of a collection on each device that starts. The names `cats` and `dogs` are reserved.
     ///
     /// # Errors
-    /// When the schema is none; the text says why.
+    /// When the schema is invalid.
     pub fn schema(mut self, collection: &str, schema: &Value) -> Result<Self, String> {
         let schema = Schema::new(&value(schema)?).map_err(|error| error.to_string())?;
         self.schemas.push((collection.to_owned(), Arc::new(schema)));
         Ok(self)
     }
 
-    /// What a user does at each step, seeing what the device holds.
+    /// Sets the function that returns a user's writes at each step.
     pub fn user(mut self, user: impl Fn(&Observation, &mut Draw) -> Writes + Send + Sync + 'static) -> Self {
         self.user = Some(Box::new(user));
         self
     }
 
-    /// A rule that holds on each device at any moment.
+    /// Adds a rule that must hold on each device at any moment.
     pub fn always(
         mut self,
         name: &str,
@@ -146,7 +147,7 @@ impl App {
         self
     }
 
-    /// A rule that holds on each device once all have come to agree.
+    /// Adds a rule that must hold on each device once all agree.
     pub fn at_rest(
         mut self,
         name: &str,
@@ -156,7 +157,7 @@ impl App {
         self
     }
 
-    /// Makes all work of a plan steps of the app's users, on the same peers at the same times. Faults stay.
+    /// Replaces the work of a plan by steps of the app's users, on the same peers at the same times. Faults stay.
     pub fn plan(&self, mut plan: Plan) -> Plan {
         plan.databases = true;
         for action in &mut plan.actions {
@@ -168,7 +169,7 @@ impl App {
         plan
     }
 
-    /// Runs a plan to its end. A rule of the app that does not hold is reported as [`OracleId::App`], by its name.
+    /// Runs a plan to its end. A broken rule is reported as [`OracleId::App`], with its name.
     ///
     /// [`OracleId::App`]: crate::OracleId::App
     ///
@@ -188,7 +189,7 @@ impl App {
         Ok(World::with_app(plan, true, self).run())
     }
 
-    /// Finds the smallest plan that fails in the same way, as [`shrink`](crate::shrink::shrink) does.
+    /// Searches for the smallest plan that fails in the same way, as [`shrink`](crate::shrink::shrink) does.
     ///
     /// # Errors
     /// When the plan cannot be run, or does not fail.
@@ -204,7 +205,7 @@ impl App {
         self.user.as_ref().map(|user| user(seen, draw)).unwrap_or_default()
     }
 
-    /// What does not hold: the names of rules and what they say.
+    /// Returns the broken rules, each with its name and text.
     pub(crate) fn broken(&self, seen: &Observation) -> Vec<String> {
         let rules = self.rules.iter().filter(|rule| seen.at_rest || !rule.at_rest);
         rules.filter_map(|rule| Some(format!("{}: {}", rule.name, (rule.holds)(seen).err()?))).collect()
@@ -214,7 +215,7 @@ impl App {
 /// Stores a document whole.
 ///
 /// # Errors
-/// When JSON holds what documents cannot.
+/// When documents cannot hold a value of the JSON text.
 pub fn put(collection: &str, key: &str, document: &Value) -> Result<Intent, String> {
     Ok(intent(collection, key, Action::Put { value: value(document)?, texts: TextPaths::none() }))
 }
@@ -222,7 +223,7 @@ pub fn put(collection: &str, key: &str, document: &Value) -> Result<Intent, Stri
 /// Changes members of a document by a merge patch (RFC 7396).
 ///
 /// # Errors
-/// When JSON holds what documents cannot.
+/// When documents cannot hold a value of the JSON text.
 pub fn patch(collection: &str, key: &str, patch: &Value) -> Result<Intent, String> {
     Ok(intent(collection, key, Action::Patch(value(patch)?)))
 }

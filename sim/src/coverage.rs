@@ -119,7 +119,7 @@ names! {
     ForksChecked = "data.forks-checked",
 }
 
-/// The states that a fault can find a peer in. The first that fits counts.
+/// The states in which a fault can find a peer. The first that applies counts.
 pub const STATES: [&str; 6] = ["down", "writing", "connecting", "alone", "syncing", "settled"];
 
 /// Returns whether there is a point of this name.

@@ -42,7 +42,7 @@ pub enum OracleId {
     O18,
     /// A document is reported valid exactly if it matches its schema.
     O19,
-    /// A rule of an app's own: see [`App`](crate::App). It is none of [`Self::ALL`].
+    /// A rule of an app: see [`App`](crate::App). Not part of [`Self::ALL`].
     App,
 }
 
@@ -145,49 +145,49 @@ pub struct Stats {
     pub converged_us: Option<u64>,
     /// Number of times that each mark of [`crate::coverage`] was passed.
     pub marks: BTreeMap<String, u64>,
-    /// How often each kind of fault hit a peer in each of [`crate::coverage::STATES`], as `crash syncing`.
+    /// Number of times that each kind of fault found a peer in each of [`crate::coverage::STATES`], as `crash syncing`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hits: BTreeMap<String, u64>,
-    /// The bound on agreement, if faults ended.
+    /// The bound on agreement, once faults ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<Bound>,
 }
 
-/// How long peers may take to agree: all parts together, from one moment on.
+/// The bound on the time to agree: the sum of its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bound {
-    /// The moment that it is measured from, in virtual microseconds: faults end, or all links are made again.
+    /// The moment it is measured from, in virtual microseconds: the end of faults, or the reconnection of all links.
     pub from_us: u64,
-    /// Whether that is when all links were made again.
+    /// Whether that moment is the reconnection of all links.
     #[serde(default)]
     pub again: bool,
-    /// What the plan allows.
+    /// Time that the plan allows.
     pub converge_us: u64,
-    /// What it allows for round trips of the slowest link.
+    /// Time that the plan allows for round trips.
     pub round_trips_us: u64,
-    /// What carrying all entries over narrow links takes.
+    /// Time for carrying all entries over narrow links.
     pub carrying_us: u64,
-    /// What making links again may take.
+    /// Time for reconnecting.
     #[serde(default)]
     pub reconnect_us: u64,
 }
 
 impl Bound {
-    /// The bound itself.
+    /// Returns the sum.
     pub const fn total_us(&self) -> u64 {
         let waiting_us = self.round_trips_us.saturating_add(self.carrying_us).saturating_add(self.reconnect_us);
         self.converge_us.saturating_add(waiting_us)
     }
 }
 
-/// Something that peers had not come to when the bound was over.
+/// Something that was missing when the bound was over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unmet {
-    /// Which peer, if it is about one.
+    /// The peer, if it is about one.
     pub peer: Option<usize>,
-    /// What, for people.
+    /// Description, for people.
     pub text: String,
 }
 
@@ -195,7 +195,7 @@ pub struct Unmet {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Acted {
-    /// When, in virtual microseconds.
+    /// Time, in virtual microseconds.
     pub at_us: u64,
     /// The action's id.
     pub action: u32,
@@ -217,16 +217,16 @@ pub struct Record {
     pub kind: String,
     /// A hash of the record's data.
     pub hash: u64,
-    /// The number of the plan's link that it is about.
+    /// Number of the plan's link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<usize>,
-    /// The number of that link's connection, counted over the run.
+    /// Number of the connection, counted over the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub connection: Option<u64>,
-    /// How many bytes were sent or received.
+    /// Number of bytes that were sent or received.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-    /// More about it, for people.
+    /// Details, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
@@ -241,10 +241,10 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// Figures.
     pub stats: Stats,
-    /// What peers had not come to when the bound on agreement was over.
+    /// What was missing when the bound on agreement was over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmet: Vec<Unmet>,
-    /// The actions of the plan that took effect, in order, if a trace was asked for.
+    /// The actions of the plan that took effect, in order, if a trace was requested.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub acted: Vec<Acted>,
     /// The records, if requested.

@@ -16,14 +16,14 @@ pub(crate) struct Tracer {
     acted: Vec<Acted>,
 }
 
-/// What is said of a record in a trace that is kept. The hash leaves it out: it follows from the rest.
+/// Details of a record in a kept trace. They follow from the rest, so the hash leaves them out.
 #[derive(Debug, Default)]
 pub(crate) struct Detail {
-    /// The plan's link, and the connection of it.
+    /// The plan's link, and its connection.
     pub(crate) link: Option<(usize, u64)>,
-    /// How many bytes.
+    /// Number of bytes.
     pub(crate) bytes: Option<usize>,
-    /// Anything else, for people.
+    /// Other details, for people.
     pub(crate) note: String,
 }
 
@@ -57,7 +57,7 @@ impl Tracer {
         index
     }
 
-    /// Says more of the newest record, if the trace is kept.
+    /// Adds details to the newest record, if the trace is kept.
     pub(crate) fn detail(&mut self, detail: impl FnOnce() -> Detail) {
         if let Some(record) = self.kept.as_mut().and_then(|kept| kept.last_mut()) {
             let Detail { link, bytes, note } = detail();
@@ -66,19 +66,19 @@ impl Tracer {
         }
     }
 
-    /// Whether the trace is kept.
+    /// Returns whether the trace is kept.
     pub(crate) const fn keeps(&self) -> bool {
         self.kept.is_some()
     }
 
-    /// Notes that an action of the plan took effect, if the trace is kept.
+    /// Records that an action of the plan took effect, if the trace is kept.
     pub(crate) fn acted(&mut self, at_us: u64, action: u32) {
         if self.kept.is_some() {
             self.acted.push(Acted { at_us, action });
         }
     }
 
-    /// The hash, and what was kept.
+    /// Returns the hash, the records and the actions.
     pub(crate) fn finish(self) -> (String, Option<Vec<Record>>, Vec<Acted>) {
         (self.hasher.finalize().to_hex()[..32].to_owned(), self.kept, self.acted)
     }

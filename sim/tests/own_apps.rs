@@ -1,11 +1,11 @@
-//! Apps bring their own documents, users and rules, and their plans behave like all others.
+//! Apps run with their own documents, users and rules, and their plans behave like all others.
 
 use cosmicsync_sim::app::{add, patch, put};
 use cosmicsync_sim::plan::PlanError;
 use cosmicsync_sim::{App, OracleId, Plan, Profile, generate, run};
 use serde_json::json;
 
-/// Users count their steps: by a counter, or, as nobody should, by writing one more than they see.
+/// Returns an app whose users count their steps, with a counter or, wrongly, by writing one more than they see.
 fn counting(by_counter: bool) -> App {
     let schema = json!({ "type": "object", "properties": { "count": { "type": "integer" } } });
     let app = App::new().schema("counts", &schema).expect("a schema").user(move |seen, draw| {

@@ -1,24 +1,24 @@
-//! The time axis: it shows order and length roughly, and is short where nothing happens.
+//! The time axis. It is not to scale: it is short where nothing happens.
 
 use std::collections::BTreeMap;
 
-/// From this long on, a stretch without events is marked as a break.
+/// Length from which an interval without events is marked as a break.
 pub(crate) const BREAK_US: u64 = 2_000_000;
 
-/// Where moments stand, from top to bottom.
+/// Vertical positions of moments.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Axis {
     places: Vec<(u64, f64)>,
 }
 
 impl Axis {
-    /// Places moments below each other, from `top` on. The number beside each is the room that it needs below it.
+    /// Places moments from `top` downwards. Each comes with the space that it needs below it.
     pub(crate) fn new(moments: &BTreeMap<u64, f64>, top: f64) -> Self {
         let mut places: Vec<(u64, f64)> = Vec::new();
         let (mut y, mut needed) = (top, 0.0_f64);
         for (at_us, room) in moments {
             if let Some((before_us, _)) = places.last() {
-                // What needs room may take it from later moments that need none.
+                // A moment that needs space may share that of later moments that need none.
                 let step = step(at_us - before_us);
                 y += if *room > 0.0 { step.max(needed) } else { step };
                 needed = if *room > 0.0 { *room } else { (needed - step).max(0.0) };
@@ -30,7 +30,7 @@ impl Axis {
         Self { places }
     }
 
-    /// Where a moment stands.
+    /// Returns the position of a moment.
     pub(crate) fn y(&self, at_us: u64) -> f64 {
         let after = self.places.partition_point(|(place, _)| *place < at_us);
         let (before, next) = (after.checked_sub(1).and_then(|at| self.places.get(at)), self.places.get(after));
@@ -44,17 +44,17 @@ impl Axis {
         }
     }
 
-    /// The moments and where they stand.
+    /// Returns the moments and their positions.
     pub(crate) fn places(&self) -> &[(u64, f64)] {
         &self.places
     }
 
-    /// Where the last one stands.
+    /// Returns the position of the last moment.
     pub(crate) fn bottom(&self) -> f64 {
         self.places.last().map_or(0.0, |(_, y)| *y)
     }
 
-    /// Long stretches without events: when they begin and end.
+    /// Returns the beginnings and ends of long intervals without events.
     pub(crate) fn breaks(&self) -> impl Iterator<Item = ((u64, f64), (u64, f64))> {
         let pairs = self.places.windows(2).filter_map(|pair| Some((*pair.first()?, *pair.get(1)?)));
         pairs.filter(|((from, _), (to, _))| to - from >= BREAK_US)

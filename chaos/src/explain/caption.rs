@@ -1,4 +1,4 @@
-//! What a failure means, in plain English: the rule, the bound, the last fault, what each peer lacked.
+//! Captions: a failure in plain English, with the rule, the bound, the last fault, and what each peer lacked.
 
 use std::collections::BTreeSet;
 
@@ -9,22 +9,22 @@ use serde::Serialize;
 use super::story;
 use crate::report::time;
 
-/// The caption of a run's picture.
+/// The caption of a diagram.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Caption {
-    /// Which run, and how it came out.
+    /// The run and its result.
     pub(crate) result: String,
     /// The rule that was violated.
     pub(crate) rule: Option<String>,
-    /// What was seen.
+    /// The text of the violation.
     pub(crate) seen: Option<String>,
-    /// How long the peers may take to agree, and from when on.
+    /// The bound on agreement, and the moment it is measured from.
     pub(crate) bound: Option<String>,
     /// The fault that ended last.
     pub(crate) last_fault: Option<String>,
     /// What each peer lacked when the bound was over.
     pub(crate) lacked: Vec<String>,
-    /// What words of the rest mean.
+    /// Explanations of words in the other parts.
     pub(crate) words: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ impl Caption {
         }
     }
 
-    /// All of it, a sentence or more a line.
+    /// Returns all lines.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.result.clone()];
         lines.extend([&self.rule, &self.seen].into_iter().flatten().cloned());
@@ -64,7 +64,7 @@ impl Caption {
         lines
     }
 
-    /// What stands below the violation itself.
+    /// Returns the lines below the violation.
     pub(crate) fn details(&self) -> Vec<String> {
         let mut lines: Vec<String> = [&self.bound, &self.last_fault].into_iter().flatten().cloned().collect();
         if !self.lacked.is_empty() {
@@ -75,13 +75,13 @@ impl Caption {
     }
 }
 
-/// What an oracle demands, and where that stands in full.
+/// Returns the demand of an oracle, with a reference.
 pub(crate) fn demands(oracle: OracleId) -> String {
     let place = if oracle == OracleId::App { "" } else { " (spec/invariants.md)" };
     format!("{}{place}", oracle.demands())
 }
 
-/// The bound, what it is made of, and what it is measured from.
+/// Returns the bound, its parts, and the moment it is measured from.
 pub(crate) fn bound_line(bound: &Bound, report: &Report) -> String {
     let mut parts = vec![format!("{} allowed by the plan (converge_within)", time(bound.converge_us))];
     let more = [
@@ -98,7 +98,7 @@ pub(crate) fn bound_line(bound: &Bound, report: &Report) -> String {
     format!("{taken}, measured from {}, when {since}: {}.", time(bound.from_us), parts.join(" + "))
 }
 
-/// The fault that ended last before the first violation.
+/// Returns the fault that ended last before the first violation.
 fn last_fault(plan: &Plan, report: &Report) -> String {
     let end_us = report.violations.first().map_or(u64::MAX, |violation| violation.at_us);
     let faults = story::faults(plan, report);
@@ -117,7 +117,7 @@ fn last_fault(plan: &Plan, report: &Report) -> String {
     }
 }
 
-/// What is meant by words that the rest uses.
+/// Returns explanations of the words that the violation uses.
 fn words(plan: &Plan, report: &Report) -> Vec<String> {
     let texts = || {
         let seen = report.violations.first().map(|violation| violation.text.as_str());
@@ -160,7 +160,7 @@ fn words(plan: &Plan, report: &Report) -> Vec<String> {
     words
 }
 
-/// Who did what the oracle speaks of: tokens and edits are numbered for the action that made them.
+/// Returns the actions behind the tokens and edits of a violation: numbers of these contain the id of the action.
 fn tokens(plan: &Plan, report: &Report) -> Vec<String> {
     let text = report.violations.first().map_or("", |violation| violation.text.as_str());
     let words: Vec<&str> = text.split(|letter: char| !letter.is_alphanumeric()).collect();

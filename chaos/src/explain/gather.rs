@@ -1,41 +1,40 @@
-//! Makes a story short enough for a picture: what comes soon after its like is drawn as one, and what is too long ago is
-//! left out.
+//! Reduces a story to the size of a picture: close items of a kind become one, and early items are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::story::{Line, Mark, Message, Story, What};
 
-/// How soon after each other things are drawn as one, in microseconds: the first that makes the picture short enough.
+/// Candidates for the longest gap between items that become one, in microseconds. The first that suffices is used.
 const GAPS_US: [u64; 8] = [0, 2_000, 10_000, 50_000, 200_000, 1_000_000, 5_000_000, 30_000_000];
 
-/// How many arrows a picture shows.
+/// Largest number of arrows.
 const MESSAGES_MAX: usize = 50;
-/// How many marks.
+/// Largest number of marks.
 const MARKS_MAX: usize = 70;
-/// How many notes, each of a line or more.
+/// Largest number of notes.
 const NOTES_MAX: usize = 45;
-/// How many of both there may be in a run that is shown whole.
+/// Largest number of arrows and marks of a run that is always shown whole.
 const WHOLE_MAX: usize = 60;
-/// A picture begins before so many of the last faults, by so many microseconds.
+/// Number of the last faults that a picture shows.
 const FAULTS_LED: usize = 5;
-/// See [`FAULTS_LED`].
+/// Time before the first of these faults, in microseconds.
 const LEAD_US: u64 = 150_000;
-/// How many peers.
+/// Largest number of peers.
 const PEERS_MAX: usize = 9;
 
-/// A part of a run, short enough to be drawn.
+/// A part of a run that fits a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Part {
     pub(crate) story: Story,
     pub(crate) from_us: u64,
     pub(crate) until_us: u64,
-    /// Which peers are shown.
+    /// The peers that are shown.
     pub(crate) peers: Vec<usize>,
-    /// Messages and marks before it.
+    /// Number of messages and marks before it.
     pub(crate) left_out: usize,
 }
 
-/// The part of a story from and until a time; without a beginning, as much before the end as can be drawn.
+/// Returns the part of a story between two times, by default around the last faults and the violation.
 pub(crate) fn part(story: &Story, from_us: Option<u64>, until_us: Option<u64>) -> Part {
     let until_us = until_us.unwrap_or_else(|| after_violations(story));
     let first_us = from_us.unwrap_or_else(|| before_faults(story, until_us));
@@ -78,15 +77,14 @@ fn within(story: &Story, from_us: u64, until_us: u64) -> Part {
     Part { story, from_us, until_us, peers: Vec::new(), left_out: 0 }
 }
 
-/// Where a picture ends of which nothing else is said: shortly after the last violation, or else after all agreed.
+/// Returns the default end: shortly after the last violation, or else after agreement.
 fn after_violations(story: &Story) -> u64 {
     let last = |which: fn(&Line) -> bool| story.lines.iter().filter(|line| which(line)).map(|line| line.at_us).max();
     let end = last(|line| line.is_bad).or_else(|| last(|line| line.is_end));
     end.map_or(story.end_us, |at_us| at_us.saturating_add(LEAD_US).min(story.end_us))
 }
 
-/// Where a picture begins that has a beginning of its own: shortly before the last few faults, unless the whole run is
-/// short.
+/// Returns the default beginning: shortly before the last faults, or 0 for a short run.
 fn before_faults(story: &Story, until_us: u64) -> u64 {
     let whole = within(story, 0, until_us).story;
     if messages(&whole.messages, 10_000).len() + marks(&whole.marks, 10_000).len() <= WHOLE_MAX {
@@ -99,7 +97,7 @@ fn before_faults(story: &Story, until_us: u64) -> u64 {
     starts.get(first).map_or(0, |from_us| from_us.saturating_sub(LEAD_US))
 }
 
-/// The beginning of the last part that is short enough. Where much happens since the last fault began, that is it.
+/// Returns the beginning of the longest part at the end that fits a picture.
 fn begin(story: &Story) -> u64 {
     let mut moments: Vec<(u64, bool)> = story.messages.iter().map(|message| (message.sent_us.0, false)).collect();
     moments.extend(story.marks.iter().map(|mark| (mark.at_us, !mark.text.is_empty())));
@@ -149,11 +147,11 @@ fn marks(marks: &[Mark], gap_us: u64) -> Vec<Mark> {
     let mut last: BTreeMap<(usize, What, bool), (usize, u64)> = BTreeMap::new();
     let mut more: BTreeMap<usize, u64> = BTreeMap::new();
     for mark in marks {
-        // A process that ends did nothing after that.
+        // Edits before and after the end of a process stay apart.
         if mark.what == What::Crash {
             last.retain(|(peer, ..), _| *peer != mark.peer);
         }
-        // Starts and ends stand for themselves; so does what failed, unless it says the same again.
+        // Starts and ends are never merged, and failures only if their texts are equal.
         let kind = (mark.peer, mark.what, mark.text.is_empty());
         let open = last.get(&kind).copied().filter(|(_, last_us)| mark.at_us - last_us <= gap_us);
         let open = open.filter(|_| !matches!(mark.what, What::Start | What::Crash));
@@ -185,7 +183,7 @@ fn marks(marks: &[Mark], gap_us: u64) -> Vec<Mark> {
     gathered
 }
 
-/// The peers that play a part, by number; if they are too many, those that do most.
+/// Returns the peers with activity; if there are too many, the most active ones.
 fn peers(story: &Story) -> Vec<usize> {
     let mut parts: BTreeMap<usize, usize> = BTreeMap::new();
     let mut plays = |peer: usize, times: usize| *parts.entry(peer).or_default() += times;

@@ -8,7 +8,7 @@ const LINE: f64 = 21.0;
 
 type Sample = fn(&mut Svg, f64, f64);
 
-/// What is shown how.
+/// The texts and their samples.
 const SAMPLES: [(&str, Sample); 12] = [
     ("message: sync", |svg, x, y| arrow(svg, "sync", x, y)),
     ("message: handshake", |svg, x, y| arrow(svg, "handshake", x, y)),
@@ -33,7 +33,7 @@ const SAMPLES: [(&str, Sample); 12] = [
     ("rule violated", |svg, x, y| svg.shape("star", &star((x + 13.0, y), 8.0))),
 ];
 
-/// Draws it from some height on; returns where it ends.
+/// Draws the legend from `top` downwards; returns its end.
 pub(crate) fn draw(svg: &mut Svg, top: f64, width: f64, margin: f64) -> f64 {
     svg.line("axis", (margin, top), (width - margin, top));
     let (mut x, mut y) = (margin, top + LINE);

@@ -1,4 +1,4 @@
-//! `explain`: a run as a space-time diagram, with a caption in plain English.
+//! `explain`: draws a run as a space-time diagram, with a caption in plain English.
 
 mod axis;
 mod caption;
@@ -20,7 +20,7 @@ use crate::{Stdout, Verdict};
 pub(crate) use caption::{Caption, demands};
 pub(crate) use svg::escaped;
 
-/// Runs a bundle's plan and draws what happened.
+/// Runs a plan and draws the run.
 pub(crate) fn run(args: &Explain, loaded: &Loaded, output: &mut Stdout) -> Result<Verdict, Failure> {
     let (from_us, until_us) = (args.from.map(|from| from.us), args.until.map(|until| until.us));
     if from_us.zip(until_us).is_some_and(|(from, until)| from >= until) {
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Explain, loaded: &Loaded, output: &mut Stdout) -> Resul
     Ok(Verdict::Held)
 }
 
-/// The picture of a run of which there is a trace, and the part of the run that it shows.
+/// Draws a traced run; returns the picture and the part of the run that it shows.
 pub(crate) fn draw(
     plan: &Plan,
     report: &Report,

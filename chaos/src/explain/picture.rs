@@ -11,31 +11,31 @@ use super::story::{Kind, Mark, Message, What};
 use super::svg::{Anchor, Area, Svg, fitting, width_of, wrapped};
 use crate::report::time;
 
-/// Left of the peers: the times.
+/// Width of the times, left of the peers.
 const TIMES: f64 = 92.0;
-/// Between two peers, at least and at most.
+/// Smallest and largest distance of two peers.
 const PEER_GAP: (f64, f64) = (112.0, 210.0);
-/// All peers together, if they can.
+/// Preferred width of all peers.
 const PEERS: f64 = 520.0;
-/// Right of the peers: the notes.
+/// Width of the notes, right of the peers.
 const NOTES: f64 = 400.0;
 const MARGIN: f64 = 16.0;
-/// Between messages of one moment that take no time.
+/// Distance of messages of one moment that take no time.
 const INSTANT: f64 = 11.0;
 const NOTE_SIZE: f64 = 11.5;
 const NOTE_LINE: f64 = 15.0;
 
-/// Something that is told beside the picture.
+/// A text beside the picture.
 #[derive(Debug, Clone, PartialEq)]
 struct Note {
     at_us: u64,
-    /// The peer that it is about, if it is about one.
+    /// The peer, if it is about one.
     peer: Option<usize>,
     class: &'static str,
     lines: Vec<String>,
 }
 
-/// Draws it, with the caption above it if there is one.
+/// Draws a part of a run, below its caption.
 pub(crate) fn draw(part: &Part, caption: Option<&Caption>, title: &str) -> String {
     let mut sheet = Sheet::new(part, caption);
     sheet.axis();
@@ -53,11 +53,11 @@ struct Sheet<'a> {
     svg: Svg,
     part: &'a Part,
     axis: Axis,
-    /// Where each peer that is shown stands.
+    /// Horizontal positions of the peers that are shown.
     columns: BTreeMap<usize, f64>,
     gap: f64,
     notes: Vec<Note>,
-    /// How much lower each message is drawn that takes no time: so many come before it at that moment.
+    /// Vertical offsets of messages that take no time.
     lowered: BTreeMap<Instant, f64>,
     top: f64,
     width: f64,
@@ -115,7 +115,7 @@ impl<'a> Sheet<'a> {
         self.axis.y(at_us.clamp(self.part.from_us, self.part.until_us))
     }
 
-    /// Where the peers end and the notes begin.
+    /// Returns the right end of the peers.
     fn edge(&self) -> f64 {
         TIMES + self.gap * self.columns.len() as f64
     }
@@ -124,7 +124,7 @@ impl<'a> Sheet<'a> {
         let places = self.axis.places().to_vec();
         let (mut free, mut said) = (f64::MIN, String::new());
         for (at, (at_us, y)) in places.iter().enumerate() {
-            // The first of several that are close is named, and the last of all.
+            // Of several close moments the first has a label; so has the last of all.
             if *y < free && at + 1 < places.len() {
                 continue;
             }
@@ -185,7 +185,7 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// What concerns all peers, and what was violated.
+    /// Draws the lines across all peers, and the violations.
     fn lines(&mut self) {
         for line in &self.part.story.lines {
             let y = self.y(line.at_us);
@@ -203,12 +203,12 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    /// How far to the side a message is drawn that does not arrive.
+    /// Returns the width of an arrow that does not arrive.
     fn reach(&self, from: f64, to: f64) -> f64 {
         self.gap * 0.5 * (to - from).signum()
     }
 
-    /// Where a message's first and last bytes leave, and where it ends.
+    /// Returns the positions of the first and last sending, and of the arrival.
     fn heights(&self, message: &Message) -> [f64; 3] {
         let low = self.lowered.get(&instant(message)).copied();
         let (first, last) = (self.y(message.sent_us.0), self.y(message.sent_us.1) + low.unwrap_or(0.0));
@@ -227,7 +227,7 @@ impl<'a> Sheet<'a> {
         let class = if is_lost { "lost" } else { message.kind.name() };
         let end = match message.arrived_us {
             Some(_) => (to, end),
-            // It ends on the way.
+            // It ends on its way.
             None => (from + self.reach(from, to), end),
         };
         self.svg.begin(&told(message));
@@ -252,7 +252,7 @@ impl<'a> Sheet<'a> {
         self.svg.end();
     }
 
-    /// How much each arrow carries, where there is room for it: the largest first.
+    /// Labels arrows with their sizes where there is space, the largest first.
     fn arrow_labels(&mut self) {
         let mut messages: Vec<&Message> = self.part.story.messages.iter().collect();
         messages.sort_by_key(|message| (core::cmp::Reverse(message.bytes), message.sent_us));
@@ -270,7 +270,7 @@ impl<'a> Sheet<'a> {
             }
             let kind = if message.kind == Kind::Handshake { "handshake " } else { "" };
             let places = [at(0.5), at(0.36), at(0.64), at(0.24), at(0.76)];
-            // Not where it would stand on a lifeline.
+            // Not on a lifeline.
             let half = width_of(&text, 9.5) / 2.0;
             let on_line = |x: f64| self.columns.values().any(|line| (line - x).abs() < half + 4.0);
             let places: Vec<_> = places.into_iter().filter(|(x, _)| !on_line(*x)).collect();
@@ -339,15 +339,15 @@ impl<'a> Sheet<'a> {
     }
 }
 
-/// A moment, a connection, who sends, and what.
+/// Moment, connection, sender and kind of a message.
 type Instant = (u64, u64, usize, Kind);
 
-/// What tells messages apart that are sent at one moment.
+/// Returns the key of a message among those of its moment.
 const fn instant(message: &Message) -> Instant {
     (message.sent_us.1, message.connection, message.from, message.kind)
 }
 
-/// How much lower each message is drawn that takes no time, in the order of what is answered.
+/// Returns the vertical offsets of messages that take no time, in the order of sending.
 fn lowered(part: &Part) -> BTreeMap<Instant, f64> {
     let mut lowered = BTreeMap::new();
     let mut before: BTreeMap<u64, u32> = BTreeMap::new();
@@ -362,7 +362,7 @@ fn lowered(part: &Part) -> BTreeMap<Instant, f64> {
     lowered
 }
 
-/// What a message was, for whoever points at it.
+/// Describes a message, for its tooltip.
 fn told(message: &Message) -> String {
     let Message { link, from, to, count, .. } = message;
     let times = if *count == 1 { "1 message".to_owned() } else { format!("{count} messages") };
@@ -375,7 +375,7 @@ fn told(message: &Message) -> String {
     format!("{times}, {size}, {kind}, from peer {from} to peer {to} on link {link}: sent from {sent}, {arrived}")
 }
 
-/// The notes of a part, in order.
+/// Returns the notes of a part, in order.
 fn notes(part: &Part) -> Vec<Note> {
     let story = &part.story;
     let mut notes = Vec::new();
@@ -403,7 +403,7 @@ fn notes(part: &Part) -> Vec<Note> {
     notes
 }
 
-/// The moments that the axis shows, and how much room each needs below it.
+/// Returns the moments of the axis, with the space that each needs below it.
 fn moments(part: &Part, notes: &[Note], lowered: &BTreeMap<Instant, f64>) -> BTreeMap<u64, f64> {
     let story = &part.story;
     let mut moments = BTreeMap::new();
@@ -436,7 +436,7 @@ fn moments(part: &Part, notes: &[Note], lowered: &BTreeMap<Instant, f64>) -> BTr
     moments
 }
 
-/// A size, short.
+/// Formats a size.
 pub(crate) fn bytes(count: u64) -> String {
     match count {
         0..1_000 => format!("{count} B"),
@@ -445,17 +445,17 @@ pub(crate) fn bytes(count: u64) -> String {
     }
 }
 
-/// A moment, as it stands on the axis.
+/// Formats a moment for the axis.
 fn moment(us: u64) -> String {
     if us < 600_000_000 { format!("{:.3} s", us as f64 / 1e6) } else { time(us) }
 }
 
-/// A span, shorter than [`time`].
+/// Formats a span, shorter than [`time`] does.
 fn short(us: u64) -> String {
     if us < 600_000_000 { format!("{:.1} s", us as f64 / 1e6) } else { format!("{} min", us / 60_000_000) }
 }
 
-/// The head of an arrow.
+/// Returns the points of an arrow head.
 pub(crate) fn head(from: (f64, f64), to: (f64, f64)) -> [(f64, f64); 3] {
     let (dx, dy) = (to.0 - from.0, to.1 - from.1);
     let length = dx.hypot(dy).max(0.1);
@@ -464,7 +464,7 @@ pub(crate) fn head(from: (f64, f64), to: (f64, f64)) -> [(f64, f64); 3] {
     [to, side(3.2), side(-3.2)]
 }
 
-/// A star of five points.
+/// Returns the points of a star.
 pub(crate) fn star((x, y): (f64, f64), radius: f64) -> Vec<(f64, f64)> {
     let point = |at: u32| {
         let radius = if at.is_multiple_of(2) { radius } else { radius * 0.45 };

@@ -1,4 +1,4 @@
-//! What happened in a run, taken out of its plan and its trace: messages, marks, faults, ends.
+//! Stories: the messages, events and faults of a run, from its plan and trace.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -7,44 +7,44 @@ use cosmicsync_sim::{Plan, Report};
 
 use crate::report::time;
 
-/// A run, as a picture shows it.
+/// The content of a picture.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Story {
     pub(crate) peers: Vec<String>,
     pub(crate) messages: Vec<Message>,
     pub(crate) marks: Vec<Mark>,
     pub(crate) faults: Vec<Fault>,
-    /// When processes did not run: which peer, from and until when.
+    /// Intervals in which processes did not run: peer, beginning, end.
     pub(crate) down: Vec<(usize, u64, u64)>,
-    /// Lines across: when, what, and whether it is bad.
+    /// Lines across all peers.
     pub(crate) lines: Vec<Line>,
     pub(crate) end_us: u64,
 }
 
-/// Bytes on their way, or several sent one soon after the other.
+/// A message, or several that were sent close together.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Message {
     pub(crate) link: usize,
     pub(crate) connection: u64,
     pub(crate) from: usize,
     pub(crate) to: usize,
-    /// When the first and the last were sent.
+    /// Times of the first and the last sending.
     pub(crate) sent_us: (u64, u64),
-    /// When they arrived; none if they never did.
+    /// Times of the first and the last arrival; `None` if they never arrived.
     pub(crate) arrived_us: Option<(u64, u64)>,
     pub(crate) count: u64,
     pub(crate) bytes: u64,
     pub(crate) kind: Kind,
-    /// It had not arrived when the run ended, and nothing kept it from arriving.
+    /// Whether it was still on its way when the run ended.
     pub(crate) is_under_way: bool,
 }
 
-/// What a message is part of: the state of its link tells, for the bytes are sealed.
+/// Kind of a message, by the state of its link: the bytes are sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Handshake,
     Sync,
-    /// All that is known is said: keep-alives, and the first word of what is new.
+    /// A keep-alive, or the first message about new entries.
     Settled,
 }
 
@@ -58,16 +58,16 @@ impl Kind {
     }
 }
 
-/// Something that happened on a peer, or several of a kind.
+/// An event on a peer, or several of a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) at_us: u64,
-    /// When the last of several happened.
+    /// Time of the last of several.
     pub(crate) until_us: u64,
     pub(crate) peer: usize,
     pub(crate) what: What,
     pub(crate) count: u64,
-    /// For the notes; empty if the mark speaks for itself.
+    /// Text of its note; empty for no note.
     pub(crate) text: String,
 }
 
@@ -89,7 +89,7 @@ pub(crate) struct Fault {
     pub(crate) until_us: u64,
     /// Whether it lasts until faults end.
     pub(crate) is_open: bool,
-    /// It only ends another one.
+    /// Whether it only ends another fault.
     restores: bool,
     pub(crate) kind: &'static str,
     pub(crate) text: String,
@@ -98,14 +98,14 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// A crash of peer 0 that is over at once.
+    /// Returns a crash of peer 0 that ends at once.
     #[cfg(test)]
     pub(crate) fn at(from_us: u64) -> Self {
         let (kind, text, peers) = ("crash", "crash peer 0".to_owned(), vec![0]);
         Self { from_us, until_us: from_us, is_open: false, restores: false, kind, text, peers, link: None }
     }
 
-    /// Whether a process ends with it: what starts it again is told by itself.
+    /// Returns whether it ends a process, whose start has a note of its own.
     pub(crate) fn ends_process(&self) -> bool {
         ["crash", "stop", "restart", "resume"].contains(&self.kind)
     }
@@ -118,12 +118,12 @@ pub(crate) struct Line {
     pub(crate) peer: Option<usize>,
     pub(crate) text: String,
     pub(crate) is_bad: bool,
-    /// All agree.
+    /// Whether it is the moment of agreement.
     pub(crate) is_end: bool,
 }
 
 impl Story {
-    /// What happened in a run of which there is a trace.
+    /// Returns the story of a traced run.
     pub(crate) fn of(plan: &Plan, report: &Report) -> Self {
         let mut story = Self {
             peers: (0..plan.peers.len()).map(|peer| plan.tell_peer(peer)).collect(),
@@ -135,7 +135,7 @@ impl Story {
         story.messages = messages(plan, trace);
         story.down = down(plan, trace, story.end_us);
         story.marks = marks(plan, report, trace);
-        // What is to be done on a peer that does not run is not done.
+        // Actions on a peer that does not run have no effect.
         let down = &story.down;
         let is_down = |mark: &Mark| {
             down.iter().any(|(peer, from, until)| *peer == mark.peer && (*from..*until).contains(&mark.at_us))
@@ -146,7 +146,7 @@ impl Story {
     }
 }
 
-/// The faults of a run that took effect, in order.
+/// Returns the faults that took effect, in order.
 pub(crate) fn faults(plan: &Plan, report: &Report) -> Vec<Fault> {
     let end_us = plan.bounds.phase_one_us;
     let mut faults = Vec::new();
@@ -175,7 +175,7 @@ pub(crate) fn faults(plan: &Plan, report: &Report) -> Vec<Fault> {
     faults
 }
 
-/// What is set until something else is set ends then.
+/// Ends each setting when the next one of its kind replaces it.
 fn end_settings(faults: &mut [Fault]) {
     for at in 0..faults.len() {
         let (fault, later) = match faults.split_at_mut(at + 1) {
@@ -192,10 +192,10 @@ fn end_settings(faults: &mut [Fault]) {
 fn messages(plan: &Plan, trace: &[Record]) -> Vec<Message> {
     let mut messages: Vec<Message> = Vec::new();
     let mut sent: BTreeMap<(usize, u64), usize> = BTreeMap::new();
-    // What is on its way on each connection in each direction, in order.
+    // Messages on their way, in order, by connection and sender.
     let mut under_way: BTreeMap<(u64, usize), VecDeque<usize>> = BTreeMap::new();
     let mut ends: BTreeSet<(u64, usize)> = BTreeSet::new();
-    // Ends of connections whose process is gone: nothing arrives there any more.
+    // Ends of connections whose process is gone: nothing arrives there.
     let mut gone: BTreeSet<(u64, usize)> = BTreeSet::new();
     for record in trace {
         match (record.kind.as_str(), record.link, record.connection) {
@@ -229,7 +229,7 @@ fn messages(plan: &Plan, trace: &[Record]) -> Vec<Message> {
                 });
             }
             ("bytes.received", _, Some(connection)) => {
-                // What was sent before it on this way arrived with it at the latest.
+                // Messages that were sent before it have arrived too: connections are ordered.
                 let Some(last) = record.cause.and_then(|cause| sent.get(&cause)).copied() else { continue };
                 let Some(way) = messages.get(last).map(|message| (connection, message.from)) else { continue };
                 let way = under_way.entry(way).or_default();
@@ -262,7 +262,7 @@ fn marks(plan: &Plan, report: &Report, trace: &[Record]) -> Vec<Mark> {
             work.push_back((acted.at_us, peer, action.act.tell(plan)));
         }
     }
-    // Whoever a fault ends is told of with that fault.
+    // The note of a fault covers the end of its process.
     let ended: BTreeSet<(u64, usize)> = faults(plan, report)
         .into_iter()
         .filter_map(|fault| Some((fault.from_us, *fault.peers.first().filter(|_| fault.ends_process())?)))
@@ -288,7 +288,7 @@ fn marks(plan: &Plan, report: &Report, trace: &[Record]) -> Vec<Mark> {
                 marks.push(mark(record, What::Lost, format!("{who} learns that its {} is gone", link_of(plan, record))))
             }
             "link.refused" => marks.push(mark(record, What::Refused, format!("{who}: a {} fails", record.note))),
-            // What was lost before is let go of then, for no reason of its own.
+            // Without a reason, the connection was lost before.
             "link.closed" if !record.note.is_empty() => {
                 let text = format!("{who} closes its {}: {}", link_of(plan, record), record.note);
                 marks.push(mark(record, What::Lost, text));
@@ -307,7 +307,7 @@ fn marks(plan: &Plan, report: &Report, trace: &[Record]) -> Vec<Mark> {
             _ => {}
         }
     }
-    // What a user does is told where it was done; the edit itself may come when the document is open.
+    // The note is at the action; the edit may follow when the document is open.
     marks.extend(work.into_iter().map(|(at_us, peer, text)| Mark {
         at_us,
         until_us: at_us,
@@ -326,12 +326,12 @@ fn link_of(plan: &Plan, record: &Record) -> String {
     other.map_or_else(|| "link".to_owned(), |other| format!("link to {}", plan.tell_peer(other)))
 }
 
-/// What a bound is measured from.
+/// Returns the moment that a bound is measured from, in words.
 pub(crate) const fn since(bound: &Bound) -> &'static str {
     if bound.again { "all links were made again" } else { "faults ended" }
 }
 
-/// When each peer did not run.
+/// Returns the intervals in which peers did not run.
 fn down(plan: &Plan, trace: &[Record], end_us: u64) -> Vec<(usize, u64, u64)> {
     let mut since: BTreeMap<usize, u64> = BTreeMap::new();
     for (peer, entry) in plan.peers.iter().enumerate() {
@@ -353,10 +353,10 @@ fn down(plan: &Plan, trace: &[Record], end_us: u64) -> Vec<(usize, u64, u64)> {
     down
 }
 
-/// How the line begins that says so.
+/// Beginning of the text at the moment of agreement.
 const AGREED: &str = "all agree";
 
-/// What concerns all, and what was violated.
+/// Returns the lines across all peers, and the violations.
 fn lines(plan: &Plan, report: &Report) -> Vec<Line> {
     const VIOLATIONS: usize = 4;
     let mut lines = Vec::new();

@@ -1,11 +1,11 @@
-//! A little SVG, written by hand: shapes, text, and what is taken, so that no two labels overlap.
+//! A small SVG writer. It records occupied areas, so that labels never overlap.
 
 use std::fmt::Write as _;
 
-/// The width of a letter beside its size, at most, on average over a line.
+/// Upper bound of the average width of a letter, relative to the font size.
 const LETTER: f64 = 0.58;
 
-/// The styles. They are all in the file: nothing is fetched.
+/// The styles. They are part of the file, which loads nothing.
 pub(crate) const STYLE: &str = "\
 .cx{font-family:system-ui,'Segoe UI','DejaVu Sans',Helvetica,Arial,sans-serif;fill:#1b1f24}\
 .cx .b{font-weight:600}.cx .dim{fill:#57606a}.cx .red{fill:#b42318}\
@@ -20,7 +20,7 @@ pub(crate) const STYLE: &str = "\
 .cx .end{stroke:#0a7ea4;stroke-width:1.2;stroke-dasharray:6 4}.cx .bad{stroke:#b42318;stroke-width:1.6}\
 .cx .star{fill:#b42318}.cx .halo{fill:#fff;fill-opacity:.88}.cx .paper{fill:#fff}";
 
-/// A box on the paper.
+/// A rectangle.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Area {
     pub(crate) x: f64,
@@ -38,7 +38,7 @@ impl Area {
     }
 }
 
-/// Where a text stands beside its point.
+/// Position of a text relative to its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Anchor {
     Start,
@@ -46,11 +46,11 @@ pub(crate) enum Anchor {
     End,
 }
 
-/// A picture that grows.
+/// A picture under construction.
 #[derive(Debug, Default)]
 pub(crate) struct Svg {
     body: String,
-    /// Labels are drawn over all lines.
+    /// Texts, which are drawn above all shapes.
     over: String,
     taken: Vec<Area>,
 }
@@ -69,12 +69,12 @@ impl Svg {
         let _ = writeln!(self.body, r#"<line class="{class}" x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}"/>"#);
     }
 
-    /// A closed shape.
+    /// Draws a polygon.
     pub(crate) fn shape(&mut self, class: &str, points: &[(f64, f64)]) {
         let _ = writeln!(self.body, r#"<polygon class="{class}" points="{}"/>"#, joined(points));
     }
 
-    /// An open line of several pieces.
+    /// Draws an open line of several pieces.
     pub(crate) fn pieces(&mut self, class: &str, points: &[(f64, f64)]) {
         let _ = writeln!(self.body, r#"<polyline class="{class}" points="{}"/>"#, joined(points));
     }
@@ -83,7 +83,7 @@ impl Svg {
         let _ = writeln!(self.body, r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="{radius:.1}"/>"#);
     }
 
-    /// Begins what a pointer over it explains; ends with [`Self::end`].
+    /// Begins a group with a tooltip; [`Self::end`] ends it.
     pub(crate) fn begin(&mut self, title: &str) {
         let _ = writeln!(self.body, "<g><title>{}</title>", escaped(title));
     }
@@ -92,14 +92,14 @@ impl Svg {
         self.body.push_str("</g>\n");
     }
 
-    /// A text, whatever stands there.
+    /// Draws a text, without looking for free space.
     pub(crate) fn text(&mut self, class: &str, (x, y): (f64, f64), size: f64, anchor: Anchor, text: &str) {
         let area = area_of(x, y, size, anchor, text);
         self.taken.push(area);
         let _ = writeln!(self.over, "{}", element(class, x, y, size, anchor, text));
     }
 
-    /// A label at the first of these places where nothing else stands; nowhere, if all are taken.
+    /// Draws a label at the first free place; returns whether there was one.
     pub(crate) fn label(&mut self, class: &str, places: &[(f64, f64)], size: f64, anchor: Anchor, text: &str) -> bool {
         for (x, y) in places.iter().copied() {
             let area = area_of(x, y, size, anchor, text);
@@ -118,12 +118,12 @@ impl Svg {
         false
     }
 
-    /// Keeps labels off a place.
+    /// Marks an area as occupied.
     pub(crate) fn take(&mut self, area: Area) {
         self.taken.push(area);
     }
 
-    /// The whole picture. `title` is what is read out.
+    /// Returns the SVG text. Screen readers read `title`.
     pub(crate) fn finish(self, width: f64, height: f64, title: &str) -> String {
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"cx\" role=\"img\" width=\"{width:.0}\" \
@@ -160,12 +160,12 @@ fn area_of(x: f64, y: f64, size: f64, anchor: Anchor, text: &str) -> Area {
     Area { x: x - 1.0, y: y - size * 0.86, width: width + 2.0, height: size * 1.14 }
 }
 
-/// How wide a text is, at most.
+/// Returns an upper bound of the width of a text.
 pub(crate) fn width_of(text: &str, size: f64) -> f64 {
     text.chars().count() as f64 * size * LETTER
 }
 
-/// Breaks a text into lines that are no wider.
+/// Breaks a text into lines of at most this width.
 pub(crate) fn wrapped(text: &str, width: f64, size: f64) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in words(text) {
@@ -182,7 +182,7 @@ pub(crate) fn wrapped(text: &str, width: f64, size: f64) -> Vec<String> {
     lines
 }
 
-/// The words of a text; a unit stays with its number.
+/// Splits a text into words; a unit stays with its number.
 fn words(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -198,7 +198,7 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
-/// A text that is no wider, cut short if it has to be.
+/// Cuts a text to at most this width.
 pub(crate) fn fitting(text: &str, width: f64, size: f64) -> String {
     if width_of(text, size) <= width {
         return text.to_owned();
@@ -207,7 +207,7 @@ pub(crate) fn fitting(text: &str, width: f64, size: f64) -> String {
     text.chars().take(room - 1).chain(core::iter::once('…')).collect()
 }
 
-/// A text as XML and HTML take it. What they cannot hold at all is left out.
+/// Escapes a text for XML and HTML; control characters become spaces.
 pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {

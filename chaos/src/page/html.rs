@@ -1,4 +1,4 @@
-//! The HTML of a page, written by hand. Styles are in the file; nothing is fetched and nothing runs.
+//! A small HTML writer. The styles are part of the file, which loads nothing and runs no script.
 
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ th{color:#57606a;font-weight:600;border-bottom:1px solid #d0d7de}td{border-botto
 pre{background:#f6f8fa;border-radius:.4rem;padding:.6rem;overflow-x:auto;font-size:.8rem;margin:.5rem 0}\
 summary{cursor:pointer;padding:.3rem 0}footer{margin-top:2rem;color:#57606a;font-size:.8rem}";
 
-/// A page that grows.
+/// A page under construction.
 #[derive(Debug)]
 pub(crate) struct Html {
     title: String,
@@ -73,14 +73,14 @@ impl Html {
         self.body.push_str("</tbody></table></div>\n");
     }
 
-    /// Something that is shown when it is asked for.
+    /// Writes content that is collapsed at first.
     pub(crate) fn details(&mut self, summary: &str, inside: impl FnOnce(&mut Self)) {
         let _ = writeln!(self.body, "<details><summary>{}</summary>", escaped(summary));
         inside(self);
         self.body.push_str("</details>\n");
     }
 
-    /// A failure: what it means, what to do, and its picture, which is SVG already.
+    /// Writes a failure: its caption, the commands for it, and its diagram, an SVG text.
     pub(crate) fn failure(&mut self, title: &str, lines: &[String], commands: &[String], picture: &str, open: bool) {
         let _ = writeln!(self.body, "<section><h3>{}</h3>", escaped(title));
         lines.iter().for_each(|line| self.paragraph(line));

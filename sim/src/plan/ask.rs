@@ -79,9 +79,10 @@ pub enum Ask {
     },
     /// Ends the live query that was opened first.
     Unfollow,
-    /// The user of an app takes the next step: see [`App`](crate::App).
+    /// Takes a step of an app's user: see [`App`](crate::App).
     Step,
-    /// Has the peer's store carry out all that waits, then compares indexes, answers and live queries with the documents.
+    /// Has the peer's store carry out all waiting requests, then compares indexes, answers and live queries with
+    /// the documents.
     Check,
 }
 

@@ -23,7 +23,7 @@ pub enum PlanError {
     TwoPartitions(u32),
     /// An action asks databases that peers do not run, or edits documents directly that databases hold.
     Databases(u32),
-    /// An app's user is to take a step, and no app runs.
+    /// An action is a step of an app, and no app runs.
     NoApp(u32),
     /// There is no peer, or there are too many.
     Peers(usize),
@@ -123,13 +123,13 @@ impl Plan {
         if self.hangs_together() { Ok(()) } else { Err(PlanError::Core) }
     }
 
-    /// Whether nobody but the simulator is needed to run it.
+    /// Checks that no action is a step of an app.
     pub(crate) fn check_own(&self) -> Result<(), PlanError> {
         let step = self.actions.iter().find(|action| matches!(action.act, Act::Ask { what: Ask::Step, .. }));
         step.map_or(Ok(()), |step| Err(PlanError::NoApp(step.id)))
     }
 
-    /// Whether the peers that live on reach one another without the others: nothing less can converge.
+    /// Returns whether the peers of the core reach one another without the others: otherwise they cannot converge.
     fn hangs_together(&self) -> bool {
         let lives = |peer: usize| self.bounds.core.is_empty() || self.bounds.core.contains(&peer);
         let core: Vec<usize> = (0..self.peers.len()).filter(|peer| lives(*peer)).collect();

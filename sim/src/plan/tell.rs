@@ -1,8 +1,8 @@
-//! What actions are called, and what they do, in a sentence for people.
+//! Names and descriptions of actions, for people.
 
 use super::{Act, Disk, Image, Link, Plan, Tampering, Way};
 
-/// The names of all kinds of faults, as [`Act::kind`] gives them.
+/// The names of all kinds of faults, as [`Act::kind`] returns them.
 pub const FAULTS: [&str; 19] = [
     "hang",
     "reset",
@@ -26,7 +26,7 @@ pub const FAULTS: [&str; 19] = [
 ];
 
 impl Act {
-    /// The name of its kind, as in the plan's file.
+    /// Returns the name of its kind, as in files.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Create { .. } => "create",
@@ -68,7 +68,7 @@ impl Act {
         }
     }
 
-    /// How long it lasts, in microseconds: 0 if it is over at once, `None` if it lasts until faults end.
+    /// Returns its duration in microseconds: 0 if it ends at once, `None` if it lasts until faults end.
     pub fn lasts_us(&self) -> Option<u64> {
         match self {
             Self::Clog { for_us, .. }
@@ -108,7 +108,7 @@ impl Act {
         }
     }
 
-    /// Whether it sets a link or a disk back to what the plan says of it.
+    /// Returns whether it restores the original speed of a link or disk.
     #[expect(clippy::wildcard_enum_match_arm, reason = "few kinds set something")]
     pub fn restores(&self, plan: &Plan) -> bool {
         match self {
@@ -120,7 +120,7 @@ impl Act {
         }
     }
 
-    /// What it does, for people. Links are told by the peers that they join.
+    /// Describes it. Links come with the peers that they join.
     pub fn tell(&self, plan: &Plan) -> String {
         if self.restores(plan) {
             let what = self.link().map(|link| plan.tell_link(link));
@@ -257,7 +257,7 @@ impl Act {
 }
 
 impl Plan {
-    /// A peer by its number, and its name if it has one.
+    /// Returns a peer's number, and its name if it has one.
     pub fn tell_peer(&self, peer: usize) -> String {
         match self.peers.get(peer) {
             Some(found) if !found.name.is_empty() => format!("peer {peer} ({})", found.name),
@@ -265,14 +265,14 @@ impl Plan {
         }
     }
 
-    /// A link by its number and the peers that it joins.
+    /// Returns a link's number and the peers that it joins.
     pub fn tell_link(&self, link: usize) -> String {
         let ends = self.links.get(link).map(|ends| format!(" (peers {} and {})", ends.from, ends.to));
         format!("link {link}{}", ends.unwrap_or_default())
     }
 }
 
-/// A span of time, short.
+/// Formats a span of time.
 fn span(us: u64) -> String {
     let with = |whole: u64, thousandths: u64, unit: &str| match thousandths {
         0 => format!("{whole} {unit}"),

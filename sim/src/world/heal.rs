@@ -208,13 +208,12 @@ impl World<'_> {
         }
     }
 
-    /// Checks that every peer of the core has everything that the core has; otherwise returns the first thing missing.
+    /// Checks that every peer of the core has everything that the core has; otherwise returns what is missing first.
     fn converged(&self) -> Result<(), String> {
         self.unmet(1).pop().map_or(Ok(()), |unmet| Err(unmet.text))
     }
 
-    /// What is missing for everybody in the core to have what everybody has: of each peer the first thing, and then of
-    /// links. At most so many.
+    /// Returns what is missing for convergence: the first thing of each peer of the core, then links; at most `max`.
     fn unmet(&self, max: usize) -> Vec<Unmet> {
         let mut root = None;
         let most = self.most_held();
@@ -229,7 +228,7 @@ impl World<'_> {
         unmet
     }
 
-    /// What a peer lacks.
+    /// Returns the first thing that a peer lacks.
     fn lacking(&self, peer: usize, root: &mut Root, most: &Most) -> Option<String> {
         let node = &self.nodes[peer];
         let Some(alive) = node.alive.as_deref() else { return Some(format!("peer {peer} is down")) };
@@ -242,10 +241,10 @@ impl World<'_> {
             return Some(format!("peer {peer} has another root than peer {first}"));
         }
         for log in alive.endpoint.logs() {
-            // What nobody holds any more of a history cannot be asked of anybody.
+            // Entries of a history that no peer holds any more cannot be requested.
             let most = if self.model.losses { most.get(&(log.id, log.h)).copied().unwrap_or(0) } else { u64::MAX };
             let entries = log.entries.min(most);
-            // Nor can an entry be read whose log's opening is gone.
+            // An entry cannot be read if its log's first entries are lost.
             if self.model.losses && log.partition.is_none() {
                 continue;
             }
@@ -270,20 +269,20 @@ impl World<'_> {
         Some(format!("peer {peer} has not settled its link to {other} ({queued} messages queued{half_open})"))
     }
 
-    /// Whether the other end of a peer's link is gone and the peer does not know.
+    /// Returns whether the other end of a peer's link is gone without its knowledge.
     fn is_half_open(&self, peer: usize, link: LinkId) -> bool {
         let at = self.nodes[peer].alive.as_deref().and_then(|alive| alive.links.get(&link).copied());
         at.and_then(|(conn, end)| Some(self.conns.get(&conn)?.ends[1 - end].link.is_none())).unwrap_or(false)
     }
 
-    /// Who is at the other end of a peer's link.
+    /// Returns the name of the peer at the other end of a link.
     fn other_end(&self, peer: usize, link: LinkId) -> String {
         let at = self.nodes[peer].alive.as_deref().and_then(|alive| alive.links.get(&link).copied());
         let conn = at.and_then(|(conn, end)| Some(self.conns.get(&conn)?.ends[1 - end].peer));
         conn.map_or_else(|| "a peer that is gone".to_owned(), |other| format!("peer {other}"))
     }
 
-    /// What links lack.
+    /// Returns the links that are not up.
     fn links_lacking(&self, max: usize) -> Vec<String> {
         // Bytes that a peer outside the core sent before the end may still arrive.
         let leaving = self.conns.values().filter(|conn| {
@@ -330,10 +329,10 @@ impl World<'_> {
     }
 }
 
-/// The first peer that is looked at, and the root of its space.
+/// The first peer, and the root of its space.
 type Root = Option<(usize, Option<[u8; 16]>)>;
 
-/// How many entries are held of each history.
+/// The largest number of entries held of each history.
 type Most = BTreeMap<(LogId, Option<[u8; 32]>), u64>;
 
 /// State that is compared before and after a quiet period.

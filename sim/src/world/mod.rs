@@ -112,9 +112,9 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct World<'p> {
     pub(crate) plan: &'p Plan,
-    /// Whose users take steps, and whose rules are to hold.
+    /// The app under simulation.
     pub(crate) app: Option<&'p App>,
-    /// Peers and their lives in which the app's schemas were declared.
+    /// The peers and lives in which the app's schemas were declared.
     pub(crate) declared: BTreeSet<(usize, u32)>,
     pub(crate) keyed: Keyed,
     pub(crate) now_us: u64,
@@ -135,7 +135,7 @@ pub(crate) struct World<'p> {
     tracer: Tracer,
     pub(crate) stats: Stats,
     violations: Vec<Violation>,
-    /// What peers had not come to when they were to agree.
+    /// What was missing when the bound on agreement was over.
     unmet: Vec<Unmet>,
     /// Findings of oracles in stores.
     found: database::Found,
@@ -188,7 +188,7 @@ impl<'p> World<'p> {
         world
     }
 
-    /// Sets the scene for an app.
+    /// Prepares the run of an app.
     pub(crate) fn with_app(plan: &'p Plan, keep_trace: bool, app: &'p App) -> Self {
         Self { app: Some(app), ..Self::new(plan, keep_trace) }
     }
@@ -303,12 +303,12 @@ impl<'p> World<'p> {
         index
     }
 
-    /// Says more of the newest record, if the trace is kept.
+    /// Adds details to the newest record, if the trace is kept.
     pub(crate) fn detail(&mut self, detail: impl FnOnce() -> Detail) {
         self.tracer.detail(detail);
     }
 
-    /// Notes, if the trace is kept, that the newest record is about a connection, and how many bytes went over it.
+    /// Adds a connection and a number of bytes to the newest record, if the trace is kept.
     pub(crate) fn detail_link(&mut self, conn: u64, bytes: Option<usize>, note: impl FnOnce() -> String) {
         let link = self.conns.get(&conn).map(|state| (state.route, conn));
         self.tracer.detail(|| Detail { link, bytes, note: note() });

@@ -30,9 +30,9 @@ use super::work::OpenDoc;
 
 /// Most times that the core may name a passed deadline within one instant.
 const STALLS_MAX: u32 = 100;
-/// What is said of a process whose peers do not hear that it ended.
+/// Note of a crash that closes no connections.
 const SILENT: &str = "without a word: its connections stay half open";
-/// How soon a process starts again that died of a panic or a failing store.
+/// Time until a process restarts after a panic or a failing store, in microseconds.
 const RESTART_US: u64 = 1_000_000;
 
 /// A store and, if a process ran on it, that process's memory: byte for byte.

@@ -1,4 +1,4 @@
-//! In what state peers are, for coverage and traces. Nothing here changes a run.
+//! States of peers and links, for coverage and traces. Nothing here changes a run.
 
 use super::World;
 use crate::plan::Act;
@@ -6,7 +6,7 @@ use cosmicsync_protocol::endpoint::{CloseReason, LinkId};
 use cosmicsync_protocol::wire::close::CloseCode;
 
 impl World<'_> {
-    /// Counts in what state a fault finds the peers that it is about.
+    /// Counts the states in which a fault finds its peers.
     pub(super) fn note_hit(&mut self, act: &Act) {
         let mut peers = act.peers();
         if let Some(link) = act.link() {
@@ -18,7 +18,7 @@ impl World<'_> {
         }
     }
 
-    /// One of [`STATES`](crate::coverage::STATES).
+    /// Returns one of [`STATES`](crate::coverage::STATES).
     fn state_of(&self, peer: usize) -> &'static str {
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return "down" };
         if alive.store_queue.front() == Some(&true) {
@@ -34,7 +34,7 @@ impl World<'_> {
         }
     }
 
-    /// What a peer is sending on a link, told from the state of that link: the bytes themselves are sealed.
+    /// Returns the kind of a message, from the state of its link: the bytes are sealed.
     pub(super) fn kind_of(&self, peer: usize, link: LinkId) -> &'static str {
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return "" };
         if !alive.up.contains_key(&link) {
@@ -47,7 +47,7 @@ impl World<'_> {
     }
 }
 
-/// Why a link was closed, for people.
+/// Describes the reason for the end of a link.
 pub(super) fn tell_close(reason: &CloseReason) -> String {
     let code = |code: CloseCode| {
         let more = [

@@ -1,4 +1,4 @@
-//! Apps: their users' steps and their rules.
+//! Apps: steps of their users, and checks of their rules.
 
 use super::{Asked, World};
 use crate::app::{Draw, Observation};
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl World<'_> {
-    /// The user of a peer takes a step. Returns whether the action is done with.
+    /// Takes a step of a peer's user. Returns whether the action is done.
     pub(super) fn take_step(&mut self, peer: usize, id: u64) -> bool {
         let Some(app) = self.app else { return true };
         let Some(partition) = self.main(peer) else { return false };
@@ -35,7 +35,7 @@ impl World<'_> {
         true
     }
 
-    /// The run has converged: the app's rules hold on every peer that fetches everything.
+    /// Checks the app's rules on every peer that fetches everything, after convergence.
     pub(crate) fn check_app_at_rest(&mut self) {
         if self.app.is_none() {
             return;
@@ -53,7 +53,7 @@ impl World<'_> {
         alive.endpoint.partition(SpaceNo(0), &crate::world::partition_name(0))
     }
 
-    /// The document that is written, if it has a key.
+    /// Returns the document of a write, if it has a key.
     fn target(&self, peer: usize, partition: PartNo, target: &Target) -> Option<DocRef> {
         let Target::Named(Name::Key { collection, key }) = target else { return None };
         let endpoint = &self.nodes[peer].alive.as_deref()?.endpoint;
@@ -61,7 +61,7 @@ impl World<'_> {
         Some(DocRef { partition, doc: endpoint.doc_id_for_key(SpaceNo(0), &collection, key) })
     }
 
-    /// What a peer's store holds durably, as a fresh replica of it shows it.
+    /// Returns the durable content of a peer's store, from a fresh replica.
     fn observe(&mut self, peer: usize, partition: PartNo, at_rest: bool) -> Option<Observation> {
         let store = self.nodes[peer].durable();
         let docs = self.documents(peer, store, partition)?;
