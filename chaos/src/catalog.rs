@@ -79,8 +79,10 @@ fn bundle(global: &Global, name: &Path) -> Result<PathBuf, Failure> {
     // Without scenarios nothing is kept: the file itself is missing.
     let Ok(dir) = directory(global).map(|dir| dir.join("regressions")) else { return Ok(name.to_owned()) };
     let path = dir.join(name).with_extension("json");
-    if path.is_file() {
-        return Ok(path);
+    // Those that still fail are kept apart.
+    let open = dir.join("open").join(name).with_extension("json");
+    if let Some(path) = [&path, &open].into_iter().find(|path| path.is_file()) {
+        return Ok(path.clone());
     }
     let named = path.file_stem().unwrap_or_default().to_string_lossy();
     let hint = hint(&names(&dir, "json"), &named);

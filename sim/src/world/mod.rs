@@ -310,6 +310,9 @@ impl<'p> World<'p> {
 
     /// Adds a connection and a number of bytes to the newest record, if the trace is kept.
     pub(crate) fn detail_link(&mut self, conn: u64, bytes: Option<usize>, note: impl FnOnce() -> String) {
+        if !self.tracer.keeps() {
+            return;
+        }
         let link = self.conns.get(&conn).map(|state| (state.route, conn));
         self.tracer.detail(|| Detail { link, bytes, note: note() });
     }
