@@ -192,7 +192,7 @@ fn peers(story: &Story) -> Vec<usize> {
         plays(message.to, 1);
     }
     story.marks.iter().for_each(|mark| plays(mark.peer, 1));
-    story.lines.iter().filter_map(|line| line.peer).for_each(|peer| plays(peer, 1_000_000));
+    story.lines.iter().flat_map(|line| &line.peers).for_each(|peer| plays(*peer, 1_000_000));
     for fault in &story.faults {
         fault.peers.iter().for_each(|peer| plays(*peer, 1_000));
         fault.link.iter().for_each(|(from, to)| [*from, *to].into_iter().for_each(|peer| plays(peer, 1_000)));

@@ -193,7 +193,7 @@ impl<'a> Sheet<'a> {
             self.svg.begin(&line.text);
             self.svg.line(class, (TIMES, y), (self.edge(), y));
             if line.is_bad {
-                let peers = line.peer.map_or_else(|| self.part.peers.clone(), |peer| vec![peer]);
+                let peers = if line.peers.is_empty() { self.part.peers.clone() } else { line.peers.clone() };
                 for x in peers.iter().filter_map(|peer| self.x(*peer)).collect::<Vec<_>>() {
                     self.svg.shape("star", &star((x, y), 8.0));
                     self.svg.take(Area { x: x - 8.0, y: y - 8.0, width: 16.0, height: 16.0 });

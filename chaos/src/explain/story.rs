@@ -115,7 +115,8 @@ impl Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) at_us: u64,
-    pub(crate) peer: Option<usize>,
+    /// The peers of a violation; empty for all.
+    pub(crate) peers: Vec<usize>,
     pub(crate) text: String,
     pub(crate) is_bad: bool,
     /// Whether it is the moment of agreement.
@@ -360,22 +361,22 @@ const AGREED: &str = "all agree";
 fn lines(plan: &Plan, report: &Report) -> Vec<Line> {
     const VIOLATIONS: usize = 4;
     let mut lines = Vec::new();
-    let mut line = |at_us, peer, text: String, is_bad| {
+    let mut line = |at_us, peers: Vec<usize>, text: String, is_bad| {
         let is_end = text.starts_with(AGREED);
-        lines.push(Line { at_us, peer, text, is_bad, is_end });
+        lines.push(Line { at_us, peers, text, is_bad, is_end });
     };
     if report.stats.virtual_us >= plan.bounds.phase_one_us {
-        line(plan.bounds.phase_one_us, None, "faults end: links, disks and clocks are mended".to_owned(), false);
+        line(plan.bounds.phase_one_us, Vec::new(), "faults end: links, disks and clocks are mended".to_owned(), false);
     }
     if let Some(bound) = report.stats.bound {
         let over_us = bound.from_us.saturating_add(bound.total_us());
         if bound.again {
-            line(bound.from_us, None, "all links are made again".to_owned(), false);
+            line(bound.from_us, Vec::new(), "all links are made again".to_owned(), false);
         }
         if over_us <= report.stats.virtual_us && report.stats.converged_us.is_none() {
             line(
                 over_us,
-                None,
+                Vec::new(),
                 format!("the bound is over: {} since {}", time(bound.total_us()), since(&bound)),
                 false,
             );
@@ -384,19 +385,23 @@ fn lines(plan: &Plan, report: &Report) -> Vec<Line> {
     if let Some(converged_us) = report.stats.converged_us {
         let text = format!("{AGREED}, {} after faults ended", time(converged_us));
         let agreed_us = plan.bounds.phase_one_us.saturating_add(converged_us);
-        line(agreed_us, None, text, false);
+        line(agreed_us, Vec::new(), text, false);
         let again_us = agreed_us.saturating_add(2 * plan.core.keep_alive_us);
         if report.stats.bound.is_some_and(|bound| !bound.again) && again_us < report.stats.virtual_us {
-            line(again_us, None, "all links are broken and made again: nothing may change".to_owned(), false);
+            line(again_us, Vec::new(), "all links are broken and made again: nothing may change".to_owned(), false);
         }
     }
     for violation in report.violations.iter().take(VIOLATIONS) {
         let on = violation.peer.map(|peer| format!(" on {}", plan.tell_peer(peer))).unwrap_or_default();
-        line(violation.at_us, violation.peer, format!("{}{on}: {}", violation.oracle, violation.text), true);
+        let peers = match violation.peer {
+            Some(peer) => vec![peer],
+            None => report.unmet.iter().filter_map(|unmet| unmet.peer).collect(),
+        };
+        line(violation.at_us, peers, format!("{}{on}: {}", violation.oracle, violation.text), true);
     }
     if let Some(more) = report.violations.get(VIOLATIONS..).filter(|more| !more.is_empty()) {
         let at_us = more.first().map_or(0, |violation| violation.at_us);
-        line(at_us, None, format!("and {} more violations", more.len()), true);
+        line(at_us, Vec::new(), format!("and {} more violations", more.len()), true);
     }
     lines.sort_by_key(|line| line.at_us);
     lines

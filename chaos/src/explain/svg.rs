@@ -182,13 +182,16 @@ pub(crate) fn wrapped(text: &str, width: f64, size: f64) -> Vec<String> {
     lines
 }
 
-/// Splits a text into words; a unit stays with its number.
+/// Splits a text into words. Units stay with their numbers, and numbers with what they count.
 fn words(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         let unit = word.trim_end_matches(['.', ',', ':', ';', ')']);
         match words.last_mut() {
-            Some(last) if ["us", "ms", "s", "min", "h", "B", "kB"].contains(&unit) => {
+            Some(last)
+                if ["us", "ms", "s", "min", "h", "B", "kB"].contains(&unit)
+                    || ["peer", "document", "link", "seed"].contains(&last.as_str()) =>
+            {
                 last.push(' ');
                 last.push_str(word);
             }
@@ -240,6 +243,7 @@ mod tests {
     fn text_is_broken_between_words_and_made_safe() {
         assert_eq!(wrapped("one two three", 8.0 * 5.8, 10.0), ["one two", "three"]);
         assert_eq!(wrapped("it took 1.5 s, in all", 11.0 * 5.8, 10.0), ["it took", "1.5 s, in", "all"]);
+        assert_eq!(wrapped("than peer 0 (0 queued)", 10.0 * 5.8, 10.0), ["than", "peer 0 (0", "queued)"]);
         assert_eq!(fitting("a long name", 5.1 * 5.8, 10.0), "a lo…");
         assert_eq!(escaped("<a & \"b\"\n>"), "&lt;a &amp; &quot;b&quot; &gt;");
     }
