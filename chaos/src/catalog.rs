@@ -64,11 +64,23 @@ pub(crate) fn load(global: &Global, name: &Path) -> Result<Loaded, Failure> {
     let text = name.to_string_lossy();
     let drawn = text.rsplit_once('@').and_then(|(scenario, seed)| Some((scenario, seed.parse::<u64>().ok()?)));
     let Some((scenario, seed)) = drawn.filter(|_| !name.exists()) else {
+        if is_scenario(global, name) {
+            let scenario = shell_word(&text);
+            let failure = Failure::new(Code::Usage, format!("{text} is a scenario; a run needs a seed as well"));
+            return Err(failure.next(format!("cosmicsync-chaos explain {scenario}@0")));
+        }
         return Loaded::read(bundle(global, name)?);
     };
     let (path, found) = find(global, scenario)?;
     let expansion = found.expand(Lane::Core, seed).map_err(|error| wrong(&path, &error))?;
     Ok(Loaded { path: name.to_owned(), input: Input::Plan(Box::new(expansion.plan), seed) })
+}
+
+/// Returns whether this names a scenario, by its file or as one of the scenarios directory.
+fn is_scenario(global: &Global, name: &Path) -> bool {
+    let is_file = name.is_file() && name.extension().is_some_and(|extension| extension == "toml");
+    let is_bare = !name.exists() && name.components().count() == 1;
+    is_file || is_bare && directory(global).is_ok_and(|dir| dir.join(name).with_extension("toml").is_file())
 }
 
 /// Returns the path of a bundle: this path, or, for a bare name, a file among the kept ones.

@@ -242,6 +242,7 @@ fn every_next_step_runs_and_does_not_fail_in_the_same_way() {
         &["run", "none.toml"],
         &["replay", "bundle.json"],
         &["replay", "small.toml"],
+        &["explain", "a-flapping-link"],
         &["replay", "gone.json"],
         &["replay", "a-root-compared-once-too-many"],
         &["shrink", "plan.json"],
