@@ -99,22 +99,36 @@ fn before_faults(story: &Story, until_us: u64) -> u64 {
 
 /// Returns the beginning of the longest part at the end that fits a picture.
 fn begin(story: &Story) -> u64 {
-    let mut moments: Vec<(u64, bool)> = story.messages.iter().map(|message| (message.sent_us.0, false)).collect();
-    moments.extend(story.marks.iter().map(|mark| (mark.at_us, !mark.text.is_empty())));
-    moments.extend(story.faults.iter().map(|fault| (fault.from_us, true)));
-    moments.extend(story.lines.iter().map(|line| (line.at_us, true)));
+    let of = |at_us: u64, kind: Kind| (at_us, kind);
+    let mut moments: Vec<(u64, Kind)> =
+        story.messages.iter().map(|message| of(message.sent_us.0, Kind::Message)).collect();
+    moments.extend(story.marks.iter().map(|mark| of(mark.at_us, Kind::Mark)));
+    moments.extend(story.marks.iter().filter(|mark| !mark.text.is_empty()).map(|mark| of(mark.at_us, Kind::Note)));
+    moments.extend(story.faults.iter().map(|fault| of(fault.from_us, Kind::Note)));
+    moments.extend(story.lines.iter().map(|line| of(line.at_us, Kind::Note)));
     moments.sort_unstable();
-    let (mut shown, mut notes) = (0, 0);
+    let (mut messages, mut marks, mut notes) = (0, 0, 0);
     let mut begin_us = 0;
-    for (at_us, is_note) in moments.iter().rev() {
-        shown += 1;
-        notes += usize::from(*is_note);
-        if shown > MESSAGES_MAX + MARKS_MAX + NOTES_MAX || notes > NOTES_MAX {
+    for (at_us, kind) in moments.iter().rev() {
+        match kind {
+            Kind::Message => messages += 1,
+            Kind::Mark => marks += 1,
+            Kind::Note => notes += 1,
+        }
+        if messages > MESSAGES_MAX || marks > MARKS_MAX || notes > NOTES_MAX {
             return begin_us;
         }
         begin_us = *at_us;
     }
     0
+}
+
+/// Kind of an item, for counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Message,
+    Mark,
+    Note,
 }
 
 fn messages(messages: &[Message], gap_us: u64) -> Vec<Message> {
@@ -206,7 +220,7 @@ fn peers(story: &Story) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::super::story::{Fault, Kind};
-    use super::*;
+    use super::{LEAD_US, MESSAGES_MAX, Mark, Message, Story, What, marks, messages, part};
 
     fn message(sent_us: u64, arrived_us: Option<u64>) -> Message {
         Message {
