@@ -268,3 +268,45 @@ fn a_failure_of_an_app_is_drawn_from_its_report() {
     elements(&bench.read("app.svg"));
     assert_eq!(bench.run(&["report", "app.json", "--html", "app.html"]).code, 1);
 }
+
+/// Returns the area that a text element occupies, at most: left, top, right, bottom.
+fn area(element: &str) -> [f64; 4] {
+    let attribute = |name: &str| {
+        let value = element.split_once(&format!(" {name}=\"")).and_then(|(_, rest)| rest.split_once('"'));
+        value.map(|(value, _)| value).unwrap_or_else(|| panic!("{name}: {element}"))
+    };
+    let number = |name: &str| attribute(name).parse::<f64>().expect("a number");
+    let (_, text) = element.split_once('>').expect("a text");
+    let letters = text.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">").replace("&#39;", "'");
+    let size = number("font-size");
+    let width = letters.chars().count() as f64 * size * 0.58;
+    let left = match attribute("text-anchor") {
+        "start" => number("x"),
+        "middle" => number("x") - width / 2.0,
+        _ => number("x") - width,
+    };
+    [left, number("y") - size * 0.8, left + width, number("y") + size * 0.2]
+}
+
+#[test]
+fn no_text_stands_on_another() {
+    let bench = Bench::new();
+    for run in
+        ["hasty.toml@0", "a-flapping-link@1", "restart-storm@0", "slept-copies-of-copies", "resume-nested-items@0"]
+    {
+        bench.run(&["explain", run, "--to", "run.svg"]);
+        let svg = bench.read("run.svg");
+        let texts: Vec<&str> =
+            svg.split("<text ").skip(1).filter_map(|rest| Some(rest.split_once("</text>")?.0)).collect();
+        let texts: Vec<String> = texts.into_iter().map(|text| format!(" {text}")).collect();
+        assert!(texts.len() > 30, "{run}");
+        for (at, one) in texts.iter().enumerate() {
+            let [left, top, right, bottom] = area(one);
+            for other in &texts[at + 1..] {
+                let [other_left, other_top, other_right, other_bottom] = area(other);
+                let meets = left < other_right && other_left < right && top < other_bottom && other_top < bottom;
+                assert!(!meets, "{run}: {one} stands on {other}");
+            }
+        }
+    }
+}
