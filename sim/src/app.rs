@@ -36,6 +36,25 @@ struct Rule {
 /// The schemas, users and rules of an app.
 ///
 /// Its closures must not keep state between calls: a run depends on its plan alone.
+///
+/// ```
+/// use cosmicsync_sim::app::put;
+/// use cosmicsync_sim::{App, Profile, generate};
+/// use serde_json::json;
+///
+/// let app = App::new()
+///     .user(|seen, draw| {
+///         let note = json!({ "by": seen.peer });
+///         put("notes", &draw.step().to_string(), &note).into_iter().collect()
+///     })
+///     .always("notes have an author", |seen| {
+///         let nobody = seen.collection("notes").find(|(_, note)| note["by"].is_null());
+///         nobody.map_or(Ok(()), |(key, _)| Err(format!("note {key}")))
+///     });
+/// let plan = app.plan(generate(1, &Profile::default()));
+/// let report = app.run(&plan).expect("the plan can be run");
+/// assert!(report.is_ok(), "{:?}", report.violations);
+/// ```
 #[derive(Default)]
 pub struct App {
     schemas: Vec<(String, Arc<Schema>)>,

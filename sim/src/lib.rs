@@ -4,6 +4,9 @@
 //! of events, and reports the oracles' findings. [`generate()`] makes a plan from a seed. The same plan gives the
 //! same run, bit for bit, in any process. It never reads a clock, draws no randomness but the plan's, and simulates
 //! no part of the protocol itself (`spec/invariants.md`).
+//!
+//! [`App`] runs the documents, users and rules of an app under the same faults
+//! (`docs/guides/simulate-your-app.md`).
 
 pub mod app;
 pub mod coverage;

@@ -1,6 +1,6 @@
 //! Apps run with their own documents, users and rules, and their plans behave like all others.
 
-use cosmicsync_sim::app::{add, patch, put};
+use cosmicsync_sim::app::{Observation, add, patch, put};
 use cosmicsync_sim::plan::PlanError;
 use cosmicsync_sim::{App, OracleId, Plan, Profile, generate, run};
 use serde_json::json;
@@ -74,4 +74,19 @@ fn steps_need_their_app() {
 #[test]
 fn a_schema_that_is_none_is_refused() {
     assert!(App::new().schema("counts", &json!({ "type": "nothing" })).is_err());
+}
+
+#[test]
+fn a_rule_for_every_moment_is_checked_before_the_end() {
+    let few = |seen: &Observation| match seen.collection("notes").count() {
+        0..3 => Ok(()),
+        notes => Err(format!("{notes} notes")),
+    };
+    let note = |step: u64| put("notes", &step.to_string(), &json!({ "text": "hello" })).expect("a document");
+    let app = App::new().user(move |_, draw| vec![note(draw.step())]).always("few notes", few);
+    let plan = plan(&app, 1);
+    let report = app.run(&plan).unwrap();
+    let first = report.violations.first().expect("there are many notes");
+    assert_eq!((first.oracle, first.text.as_str()), (OracleId::App, "few notes: 3 notes"));
+    assert!(first.at_us < plan.bounds.phase_one_us && first.peer.is_some(), "{first:?}");
 }
