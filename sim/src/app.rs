@@ -2,8 +2,9 @@
 //!
 //! An [`App`] is built from closures. [`App::plan`] replaces the work of a plan, from [`generate()`] or a scenario, by
 //! steps of the app's users, and keeps the faults. [`App::run`] runs it. At each step a user sees the content of its
-//! device and returns writes. Rules of [`App::always`] are checked before each step and at the end, those of
-//! [`App::at_rest`] at the end. Guide: `docs/guides/simulate-your-app.md`. Example: `sim/examples/own_app.rs`.
+//! device and returns writes; the next step on that device waits until they are answered. Rules of [`App::always`] are
+//! checked before each step and at the end, those of [`App::at_rest`] at the end. Guide:
+//! `docs/guides/simulate-your-app.md`. Example: `sim/examples/own_app.rs`.
 //!
 //! [`generate()`]: crate::generate()
 

@@ -1,7 +1,7 @@
 //! Apps run with their own documents, users and rules, and their plans behave like all others.
 
 use cosmicsync_sim::app::{Observation, add, patch, put};
-use cosmicsync_sim::plan::PlanError;
+use cosmicsync_sim::plan::{PlanError, When};
 use cosmicsync_sim::{App, OracleId, Plan, Profile, generate, run};
 use serde_json::json;
 
@@ -89,4 +89,19 @@ fn a_rule_for_every_moment_is_checked_before_the_end() {
     let first = report.violations.first().expect("there are many notes");
     assert_eq!((first.oracle, first.text.as_str()), (OracleId::App, "few notes: 3 notes"));
     assert!(first.at_us < plan.bounds.phase_one_us && first.peer.is_some(), "{first:?}");
+}
+
+#[test]
+fn a_user_sees_its_own_writes() {
+    // Nobody else writes, so reading the counter and writing one more is right.
+    let app = counting(false);
+    let mut plan = plan(&app, 3);
+    plan.actions.retain(|action| !action.act.is_fault() && action.act.peers().first() == Some(&0));
+    // All but the first at once.
+    for (at, action) in plan.actions.iter_mut().enumerate() {
+        action.when = When::AtUs(if at == 0 { 0 } else { 500_000 });
+    }
+    let report = app.run(&plan).unwrap();
+    assert!(report.is_ok(), "{:?}", report.violations);
+    assert!(report.stats.acked > 2, "{:?}", report.stats);
 }

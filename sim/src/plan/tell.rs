@@ -1,6 +1,6 @@
 //! Names and descriptions of actions, for people.
 
-use super::{Act, Disk, Image, Link, Plan, Tampering, Way};
+use super::{Act, Ask, Disk, Image, Link, Plan, Tampering, Way};
 
 /// The names of all kinds of faults, as [`Act::kind`] returns them.
 pub const FAULTS: [&str; 19] = [
@@ -246,6 +246,7 @@ impl Act {
             Self::Close { doc, .. } => format!("{who} closes document {doc}"),
             Self::Hold { doc, on: true, .. } => format!("{who} holds document {doc} at what it shows"),
             Self::Hold { doc, on: false, .. } => format!("{who} lets changes into document {doc} again"),
+            Self::Ask { what: Ask::Step, .. } => format!("{who}: the app's user takes a step"),
             Self::Ask { what, .. } => {
                 format!("{who} asks its database: {what:?}").replace(" {", " (").replace('}', ")")
             }

@@ -16,6 +16,11 @@ impl World<'_> {
     pub(super) fn take_step(&mut self, peer: usize, id: u64) -> bool {
         let Some(app) = self.app else { return true };
         let Some(partition) = self.main(peer) else { return false };
+        // A user waits for the answer to the previous write.
+        let alive = self.nodes[peer].alive.as_deref();
+        if alive.is_some_and(|alive| alive.desk.open.values().any(|asked| asked.written().is_some())) {
+            return false;
+        }
         let life = self.nodes[peer].life;
         if self.declared.insert((peer, life)) {
             for (collection, schema) in app.schemas() {
