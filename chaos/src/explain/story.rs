@@ -275,6 +275,8 @@ fn marks(plan: &Plan, report: &Report, trace: &[Record]) -> Vec<Mark> {
     for record in trace {
         let who = plan.tell_peer(record.peer);
         match record.kind.as_str() {
+            // Oracles ask databases, too, once faults ended.
+            "data.asked" if record.at_us >= plan.bounds.phase_one_us => {}
             "edit.taken" | "data.asked" => marks.push(mark(record, What::Edit, String::new())),
             "edit.refused" => {
                 marks.push(mark(record, What::Refused, format!("{who}: an edit is refused: {}", record.note)))
