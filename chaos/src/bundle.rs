@@ -1,4 +1,4 @@
-//! Failure bundles: all data for reproducing a failure.
+//! Bundles: all data for reproducing a run, failed or kept.
 //!
 //! A bundle is one JSON file. It contains the plan itself, not only the seed, since seeds rot when generators
 //! change. The files in `scenarios/regressions/` are bundles too, shrunk and without a trace.
@@ -12,6 +12,7 @@ use cosmicsync_sim::{Plan, Report, Violation};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Code, Failure};
+use crate::pool;
 
 /// The version of the form of bundles.
 const FORMAT: u32 = 1;
@@ -22,7 +23,7 @@ const BYTES_MAX: u64 = 1 << 30;
 /// The lock file this program was built with.
 const LOCK_FILE: &[u8] = include_bytes!("../../Cargo.lock");
 
-/// A failure.
+/// A run and its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Bundle {
@@ -37,13 +38,17 @@ pub(crate) struct Bundle {
     pub(crate) lane: Lane,
     /// The seed.
     pub(crate) seed: u64,
-    /// The first violation.
-    pub(crate) violation: Violation,
+    /// The first violation; `None` for a run that held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) violation: Option<Violation>,
     /// The further violations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) also: Vec<Violation>,
     /// The hash of the trace.
     pub(crate) trace_hash: String,
+    /// True if `shrink` made the plan.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub(crate) shrunk: bool,
     /// The plan that was run.
     pub(crate) plan: Plan,
     /// The trace.
@@ -76,21 +81,22 @@ impl Program {
 }
 
 impl Bundle {
-    /// Makes a bundle of a run that failed; `None` if it did not.
-    pub(crate) fn of(seed: u64, plan: &Plan, report: &Report) -> Option<Self> {
-        let (violation, also) = report.violations.split_first()?;
-        Some(Self {
+    /// Makes a bundle of a run.
+    pub(crate) fn of(seed: u64, plan: &Plan, report: &Report) -> Self {
+        let also = report.violations.get(1..).unwrap_or_default();
+        Self {
             format: FORMAT,
             about: String::new(),
             program: Program::this(),
             lane: Lane::Core,
             seed,
-            violation: violation.clone(),
+            violation: report.violations.first().cloned(),
             also: also.to_vec(),
+            shrunk: false,
             trace_hash: report.trace_hash.clone(),
             plan: plan.clone(),
             trace: report.trace.clone(),
-        })
+        }
     }
 
     /// Writes the bundle, after making the directory if needed.
@@ -110,17 +116,56 @@ impl Bundle {
         let safe: String =
             self.plan.name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' }).collect();
         let trace: String = self.trace_hash.chars().take(8).collect();
-        dir.join(format!("{safe}-{}-{}-{trace}.json", self.seed, self.violation.oracle))
+        let result =
+            self.violation.as_ref().map_or_else(|| "held".to_owned(), |violation| violation.oracle.to_string());
+        dir.join(format!("{safe}-{}-{result}-{trace}.json", self.seed))
     }
 }
 
-/// Input of a replay: a bundle, or a plan alone.
+/// A run named on the command line, and its content.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Loaded {
+    /// A file, or a scenario and a seed.
+    pub(crate) path: PathBuf,
+    pub(crate) input: Input,
+}
+
+impl Loaded {
+    /// Reads a bundle or a plan from a file.
+    pub(crate) fn read(path: PathBuf) -> Result<Self, Failure> {
+        let input = Input::read(&path)?;
+        Ok(Self { path, input })
+    }
+
+    /// Returns the path of a file beside it, with another extension.
+    pub(crate) fn beside(&self, ending: &str) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy().replace(".toml@", "@");
+        self.path.with_file_name(name.replace('@', "-")).with_extension(ending)
+    }
+
+    /// Returns the name given on the command line.
+    pub(crate) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// A plan and the report of its traced run.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Told {
+    pub(crate) plan: Plan,
+    pub(crate) report: Report,
+}
+
+/// Input of a command: a bundle, a plan, or a plan with its report.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Input {
     /// A bundle.
     Bundle(Box<Bundle>),
-    /// A plan.
-    Plan(Box<Plan>),
+    /// A plan, and the seed of the run.
+    Plan(Box<Plan>, u64),
+    /// A plan and its report, from the test of an app: this program cannot run it.
+    Told(Box<Told>),
 }
 
 impl Input {
@@ -141,9 +186,16 @@ impl Input {
         let tree: serde_json::Value = serde_json::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
         if tree.get("plan").is_none() {
             return match serde_json::from_value::<Plan>(tree) {
-                Ok(plan) => Ok(Self::Plan(Box::new(plan))),
+                Ok(plan) => {
+                    let seed = plan.seed;
+                    Ok(Self::Plan(Box::new(plan), seed))
+                }
                 Err(error) => Err(wrong(&error.to_string())),
             };
+        }
+        if tree.get("report").is_some() {
+            let told: Told = serde_json::from_str(&text).map_err(|error| wrong(&error.to_string()))?;
+            return Ok(Self::Told(Box::new(told)));
         }
         if tree.get("format").and_then(serde_json::Value::as_u64) != Some(u64::from(FORMAT)) {
             return Err(wrong(&format!("its format is not {FORMAT}")));
@@ -157,7 +209,16 @@ impl Input {
     pub(crate) const fn plan(&self) -> &Plan {
         match self {
             Self::Bundle(bundle) => &bundle.plan,
-            Self::Plan(plan) => plan,
+            Self::Plan(plan, _) => plan,
+            Self::Told(told) => &told.plan,
+        }
+    }
+
+    /// Returns the report of the run with its trace; runs the plan if needed.
+    pub(crate) fn run(&self) -> Result<Report, Failure> {
+        match self {
+            Self::Told(told) => Ok(told.report.clone()),
+            Self::Bundle(_) | Self::Plan(..) => pool::execute(self.plan(), true, false),
         }
     }
 
@@ -165,12 +226,16 @@ impl Input {
     pub(crate) fn bundle(&self) -> Option<&Bundle> {
         match self {
             Self::Bundle(bundle) => Some(bundle),
-            Self::Plan(_) => None,
+            Self::Plan(..) | Self::Told(_) => None,
         }
     }
 
     /// Returns the seed of the run.
-    pub(crate) fn seed(&self) -> u64 {
-        self.bundle().map_or_else(|| self.plan().seed, |bundle| bundle.seed)
+    pub(crate) const fn seed(&self) -> u64 {
+        match self {
+            Self::Bundle(bundle) => bundle.seed,
+            Self::Plan(_, seed) => *seed,
+            Self::Told(told) => told.plan.seed,
+        }
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::cli::{self, Campaign};
 use crate::error::Failure;
+use crate::page::{self, Page};
 use crate::pool::{self, Case};
 use crate::run::{self, Tally};
 use crate::{Stdout, Verdict, report};
@@ -30,13 +31,14 @@ pub(crate) fn run(args: &Campaign, output: &mut Stdout) -> Result<Verdict, Failu
     let deadline = args.time_limit.map(|limit| start + Duration::from_micros(limit.us));
     let bar = output.bar(args.seeds, "seeds");
     let mut tally = Tally::default();
+    let mut page = args.common.html.is_some().then(|| Page::new("campaign"));
     let cases = (args.from..args.from.saturating_add(args.seeds)).map(|seed| case(seed, args));
     pool::run(cases, run::how(&args.common, deadline), |case, report| {
         tally.add(&report);
         let failed = !report.is_ok();
         run::advance(&bar, &tally, failed);
         let again = format!("campaign --seeds 1 --from {}", case.seed);
-        run::finish(output, &bar, &case, report, &args.common, &again)?;
+        run::finish(output, &bar, &case, report, &args.common, (&again, page.as_mut()))?;
         Ok(!(failed && args.fail_fast))
     })?;
     bar.finish_and_clear();
@@ -51,19 +53,23 @@ pub(crate) fn run(args: &Campaign, output: &mut Stdout) -> Result<Verdict, Failu
         tally,
     };
     tell(&summary, output)?;
+    page::write(page, args.common.html.as_deref(), summary.asked, output)?;
     Ok(if summary.held { Verdict::Held } else { Verdict::Red })
 }
 
 fn case(seed: u64, args: &Campaign) -> Case {
-    let swarm = args.profile == cli::Profile::Swarm;
-    let copies = if args.copies { Copies::Processes } else { Copies::None };
-    let profile = Profile::named(copies, args.apart);
-    let profile = Profile { swarm, ..profile };
-    let mut plan = generate(seed, &profile);
+    let mut plan = generate(seed, &profile(args.profile, args.copies, args.apart));
     if args.canary {
         plan = canary(plan);
     }
     Case { seed, event: None, plan }
+}
+
+/// Returns the profile for the options of a campaign.
+pub(crate) fn profile(named: cli::Profile, copies: bool, apart: bool) -> Profile {
+    let swarm = named == cli::Profile::Swarm;
+    let copies = if copies { Copies::Processes } else { Copies::None };
+    Profile { swarm, ..Profile::named(copies, apart) }
 }
 
 /// Makes a plan impossible: the peers must agree in no time over links that take a second.

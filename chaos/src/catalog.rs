@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cosmicsync_sim::scenario::{Scenario, parse};
+use cosmicsync_sim::scenario::{Lane, Scenario, parse};
 
+use crate::bundle::{Input, Loaded};
 use crate::cli::Global;
 use crate::error::{Code, Failure};
 use crate::report::shell_word;
@@ -58,16 +59,42 @@ pub(crate) fn find(global: &Global, name: &str) -> Result<(PathBuf, Scenario), F
     Ok((path, scenario))
 }
 
+/// Loads a run: a bundle or plan in a file, the name of a kept one, or `SCENARIO@SEED`.
+pub(crate) fn load(global: &Global, name: &Path) -> Result<Loaded, Failure> {
+    let text = name.to_string_lossy();
+    let drawn = text.rsplit_once('@').and_then(|(scenario, seed)| Some((scenario, seed.parse::<u64>().ok()?)));
+    let Some((scenario, seed)) = drawn.filter(|_| !name.exists()) else {
+        if is_scenario(global, name) {
+            let scenario = shell_word(&text);
+            let failure = Failure::new(Code::Usage, format!("{text} is a scenario; a run needs a seed as well"));
+            return Err(failure.next(format!("cosmicsync-chaos explain {scenario}@0")));
+        }
+        return Loaded::read(bundle(global, name)?);
+    };
+    let (path, found) = find(global, scenario)?;
+    let expansion = found.expand(Lane::Core, seed).map_err(|error| wrong(&path, &error))?;
+    Ok(Loaded { path: name.to_owned(), input: Input::Plan(Box::new(expansion.plan), seed) })
+}
+
+/// Returns whether this names a scenario, by its file or as one of the scenarios directory.
+fn is_scenario(global: &Global, name: &Path) -> bool {
+    let is_file = name.is_file() && name.extension().is_some_and(|extension| extension == "toml");
+    let is_bare = !name.exists() && name.components().count() == 1;
+    is_file || is_bare && directory(global).is_ok_and(|dir| dir.join(name).with_extension("toml").is_file())
+}
+
 /// Returns the path of a bundle: this path, or, for a bare name, a file among the kept ones.
-pub(crate) fn bundle(global: &Global, name: &Path) -> Result<PathBuf, Failure> {
+fn bundle(global: &Global, name: &Path) -> Result<PathBuf, Failure> {
     if name.exists() || name.components().count() != 1 {
         return Ok(name.to_owned());
     }
     // Without scenarios nothing is kept: the file itself is missing.
     let Ok(dir) = directory(global).map(|dir| dir.join("regressions")) else { return Ok(name.to_owned()) };
     let path = dir.join(name).with_extension("json");
-    if path.is_file() {
-        return Ok(path);
+    // Those that still fail are kept apart.
+    let open = dir.join("open").join(name).with_extension("json");
+    if let Some(path) = [&path, &open].into_iter().find(|path| path.is_file()) {
+        return Ok(path.clone());
     }
     let named = path.file_stem().unwrap_or_default().to_string_lossy();
     let hint = hint(&names(&dir, "json"), &named);

@@ -81,13 +81,19 @@ pub(crate) enum Verb {
     Replay(Replay),
     /// Find the smallest plan that fails in the same way
     Shrink(Shrink),
-    /// Find the point at which two runs part, and its causes
+    /// Draw a run as a diagram, and state in plain English why it failed
+    Explain(Explain),
+    /// Compare two runs: results, plans, and the first difference
     Diff {
-        /// A bundle, a plan, or the name of a kept one
+        /// A bundle, a plan, the name of a kept one, or SCENARIO@SEED
         a: PathBuf,
         /// Another one
         b: PathBuf,
     },
+    /// Write one HTML page about runs, with a diagram of each failure
+    Report(PageOf),
+    /// Count the events, marks, faults and states that are met, by scenario
+    Coverage(Coverage),
     /// List the scenarios
     List,
     /// Print the JSON Schema of scenario files
@@ -111,8 +117,14 @@ impl Verb {
     /// checked.
     pub(crate) const fn judges(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Campaign(_) | Self::Replay(_) | Self::Shrink(_) | Self::Diff { .. } => true,
-            Self::List | Self::Schema | Self::Completions { .. } | Self::ExecPlan { .. } => false,
+            Self::Run(_)
+            | Self::Campaign(_)
+            | Self::Replay(_)
+            | Self::Shrink(_)
+            | Self::Diff { .. }
+            | Self::Report(_)
+            | Self::Coverage(_) => true,
+            Self::Explain(_) | Self::List | Self::Schema | Self::Completions { .. } | Self::ExecPlan { .. } => false,
         }
     }
 }
@@ -128,6 +140,9 @@ pub(crate) struct Run {
     /// Number of seeds, counted from the first
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seeds: u64,
+    /// Print the trace of each run
+    #[arg(long)]
+    pub(crate) trace: bool,
     /// Lane in which to run it
     #[arg(long, default_value = "core")]
     pub(crate) lane: Lane,
@@ -169,12 +184,18 @@ pub(crate) struct Campaign {
 /// Options of commands that run plans.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
-    /// Directory for failure bundles
+    /// Directory for bundles
     #[arg(long, value_name = "DIR", default_value = "chaos-bundles")]
     pub(crate) bundles: PathBuf,
     /// Number of runs at one time [default: one per core]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
+    /// Write bundles of runs that hold, too
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Write one HTML page about all runs
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// Run each plan in a process of its own
     #[arg(long)]
     pub(crate) fresh_process: bool,
@@ -183,8 +204,9 @@ pub(crate) struct Common {
 /// Options of `replay`.
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// A bundle, a plan, or the name of a kept one: of a file in the scenarios directory's `regressions`
-    pub(crate) bundle: PathBuf,
+    /// A bundle, a plan, the name of a kept one (a file in the scenarios directory's `regressions`), or SCENARIO@SEED
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
     /// Print the trace
     #[arg(long)]
     pub(crate) trace: bool,
@@ -193,14 +215,69 @@ pub(crate) struct Replay {
 /// Options of `shrink`.
 #[derive(Debug, Args)]
 pub(crate) struct Shrink {
-    /// A bundle, a plan, or the name of a kept one
-    pub(crate) bundle: PathBuf,
+    /// A bundle, a plan, the name of a kept one, or SCENARIO@SEED
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
     /// Path of the small bundle [default: beside the bundle, as *.shrunk.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) to: Option<PathBuf>,
     /// Limit on the number of runs
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pub(crate) runs_max: u64,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A bundle, a plan, the name of a kept one, or SCENARIO@SEED
+    #[arg(value_name = "RUN")]
+    pub(crate) run: PathBuf,
+    /// Path of the diagram [default: beside the bundle, as *.svg]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+    /// Begin at this virtual time [default: shortly before the last faults]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<Span>,
+    /// End at this virtual time [default: shortly after the violation]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<Span>,
+}
+
+/// Options of `report`.
+#[derive(Debug, Args)]
+pub(crate) struct PageOf {
+    /// Bundles, plans, names of kept ones, or SCENARIO@SEED
+    #[arg(value_name = "RUN", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Path of the page
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: PathBuf,
+}
+
+/// Options of `coverage`.
+#[derive(Debug, Args)]
+pub(crate) struct Coverage {
+    /// Files or names of scenarios [default: all, or none with --campaign]
+    #[arg(value_name = "SCENARIO")]
+    pub(crate) names: Vec<String>,
+    /// Number of seeds for each scenario
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seeds: u64,
+    /// Number of random fault plans
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) campaign: u64,
+    /// Choice of their faults
+    #[arg(long, value_enum, default_value_t = Profile::Swarm)]
+    pub(crate) profile: Profile,
+    /// Let one process of each random plan continue two to five times
+    #[arg(long)]
+    pub(crate) copies: bool,
+    /// Let all peers of random plans make the same few documents
+    #[arg(long)]
+    pub(crate) apart: bool,
+    /// Runs at a time [default: one for each core]
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
 }
 
 /// Choice of faults.

@@ -1,8 +1,8 @@
 //! The `cosmicsync-chaos` binary: breaks CosmicSync on purpose, and shows how.
 //!
 //! `cli` is the grammar, `run` and `campaign` run plans through `pool`, `replay` and `shrink` work on bundles,
-//! `diff` compares traces, `output` prints. The simulator, never this program, defines runs and their demands. Exit
-//! codes and output shapes: `docs/chaos.md`.
+//! `diff` compares runs, `explain` draws one, `page` writes pages, `coverage` counts, `output` prints. The simulator,
+//! never this program, defines runs and their demands. Exit codes and output shapes: `docs/chaos.md`.
 
 use std::io::{self, Read as _};
 use std::process::ExitCode;
@@ -17,9 +17,12 @@ mod bundle;
 mod campaign;
 mod catalog;
 mod cli;
+mod coverage;
 mod diff;
 mod error;
+mod explain;
 mod output;
+mod page;
 mod pool;
 mod replay;
 mod report;
@@ -63,15 +66,12 @@ fn execute(cli: Cli) -> Result<Verdict, Failure> {
     match verb {
         Verb::Run(args) => run::run(&global, &args, &mut output),
         Verb::Campaign(args) => campaign::run(&args, &mut output),
-        Verb::Replay(mut args) => {
-            args.bundle = catalog::bundle(&global, &args.bundle)?;
-            replay::run(&args, &mut output)
-        }
-        Verb::Shrink(mut args) => {
-            args.bundle = catalog::bundle(&global, &args.bundle)?;
-            shrink::run(&args, &mut output)
-        }
-        Verb::Diff { a, b } => diff::run(&catalog::bundle(&global, &a)?, &catalog::bundle(&global, &b)?, &mut output),
+        Verb::Replay(args) => replay::run(&args, &catalog::load(&global, &args.run)?, &mut output),
+        Verb::Shrink(args) => shrink::run(&args, &catalog::load(&global, &args.run)?, &mut output),
+        Verb::Explain(args) => explain::run(&args, &catalog::load(&global, &args.run)?, &mut output),
+        Verb::Report(args) => page::run(&global, &args, &mut output),
+        Verb::Coverage(args) => coverage::run(&global, &args, &mut output),
+        Verb::Diff { a, b } => diff::run(&catalog::load(&global, &a)?, &catalog::load(&global, &b)?, &mut output),
         Verb::List => run::list(&global, &mut output),
         Verb::Schema => schema(&mut output),
         Verb::Completions { shell } => {

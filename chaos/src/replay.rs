@@ -1,16 +1,17 @@
 //! `replay`: runs a failure again.
 
-use crate::bundle::{Input, Program};
+use crate::bundle::{Loaded, Program};
 use crate::cli::Replay;
 use crate::error::Failure;
 use crate::{Stdout, Verdict, pool, report};
 
 /// Runs a bundle's plan again and reports whether the result is the same.
-pub(crate) fn run(args: &Replay, output: &mut Stdout) -> Result<Verdict, Failure> {
-    let input = Input::read(&args.bundle)?;
-    let found = pool::execute(input.plan(), args.trace, false)?;
-    if let Some(trace) = &found.trace {
-        report::trace(output, trace)?;
+pub(crate) fn run(args: &Replay, loaded: &Loaded, output: &mut Stdout) -> Result<Verdict, Failure> {
+    let input = &loaded.input;
+    // Only a traced run knows which actions took effect. Its hash is that of a run without a trace.
+    let found = pool::execute(input.plan(), true, false)?;
+    if args.trace {
+        report::trace(output, input.plan(), &found)?;
     }
     let bundle = input.bundle();
     let same = bundle.map(|bundle| bundle.trace_hash == found.trace_hash);
@@ -19,9 +20,18 @@ pub(crate) fn run(args: &Replay, output: &mut Stdout) -> Result<Verdict, Failure
         "violation": found.violations.first(), "trace_hash": found.trace_hash, "stats": found.stats,
     }))?;
     output.table(report::COLUMNS, &[report::row(&input.seed().to_string(), &found)])?;
-    report::violations(output, input.plan(), found.violations.iter())?;
-    if let Some(bundle) = bundle {
-        let (was, is) = (bundle.violation.oracle, found.first());
+    report::violations(output, input.plan(), &found)?;
+    let was = bundle.and_then(|bundle| Some((bundle, bundle.violation.as_ref()?.oracle)));
+    if bundle.is_some() && was.is_none() {
+        let line = if same == Some(true) {
+            "the same run as in the bundle, to the last event"
+        } else {
+            "another run than in the bundle"
+        };
+        output.line(line)?;
+    }
+    if let Some((bundle, was)) = was {
+        let is = found.first();
         let line = match (is, same == Some(true)) {
             (Some(_), true) => "the same run as in the bundle, to the last event".to_owned(),
             (Some(is), false) if is == was => {
@@ -33,7 +43,10 @@ pub(crate) fn run(args: &Replay, output: &mut Stdout) -> Result<Verdict, Failure
         output.line(&line)?;
     }
     if !found.is_ok() {
-        output.line(&format!("shrink: {}", report::command("shrink", &args.bundle)))?;
+        output.line(&format!("explain: {}", report::command("explain", &loaded.path)))?;
+        if bundle.is_none_or(|bundle| !bundle.shrunk) {
+            output.line(&format!("shrink: {}", report::command("shrink", &loaded.path)))?;
+        }
     }
     Ok(if found.is_ok() { Verdict::Held } else { Verdict::Red })
 }

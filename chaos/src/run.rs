@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::bundle::Bundle;
 use crate::cli::{Common, Global, Run};
 use crate::error::{Code, Failure};
+use crate::page::{self, Page};
 use crate::pool::{self, Case, How};
 use crate::report::{self, RunLine};
 use crate::{Stdout, Verdict, catalog};
@@ -66,13 +67,18 @@ pub(crate) fn run(global: &Global, args: &Run, output: &mut Stdout) -> Result<Ve
     let bar = output.bar(total, "runs");
     let mut tally = Tally::default();
     let mut rows = Vec::new();
+    let mut page = args.common.html.is_some().then(|| Page::new(&scenario.head.name));
     pool::run(cases.into_iter(), how(&args.common, None), |case, report| {
         tally.add(&report);
         advance(&bar, &tally, !report.is_ok());
         let event = case.event.map(|event| format!(" event {event}")).unwrap_or_default();
         rows.push((case.seed, case.event, report::row(&format!("{}{event}", case.seed), &report)));
         let again = format!("run {} --seed {}", args.scenario, case.seed);
-        finish(output, &bar, &case, report, &args.common, &again)?;
+        if args.trace {
+            let traced = pool::execute(&case.plan, true, args.common.fresh_process)?;
+            bar.suspend(|| report::trace(output, &case.plan, &traced))?;
+        }
+        finish(output, &bar, &case, report, &args.common, (&again, page.as_mut()))?;
         Ok(true)
     })?;
     bar.finish_and_clear();
@@ -89,6 +95,7 @@ pub(crate) fn run(global: &Global, args: &Run, output: &mut Stdout) -> Result<Ve
     output.object(&serde_json::json!({ "summary": {
         "name": scenario.head.name, "held": held, "asked": total, "missed": missed, "tally": tally,
     }}))?;
+    page::write(page, args.common.html.as_deref(), total, output)?;
     let (runs, violated) = (tally.runs, tally.violated);
     output.line(&format!("{}: {runs} of {total} runs, {violated} violated", scenario.head.name))?;
     for mark in missed {
@@ -154,17 +161,27 @@ pub(crate) fn finish(
     case: &Case,
     report: Report,
     common: &Common,
-    again: &str,
+    (again, page): (&str, Option<&mut Page>),
 ) -> Result<(), Failure> {
-    if report.is_ok() && !output.is_json() {
+    let mut page = page;
+    if let Some(page) = page.as_deref_mut() {
+        page.add(case.seed, case.event, &case.plan, &report);
+    }
+    if report.is_ok() && !common.keep && !output.is_json() {
         return Ok(());
     }
-    bar.suspend(|| print(output, case, report, common, again))
+    bar.suspend(|| print(output, case, report, common, (again, page)))
 }
 
-fn print(output: &mut Stdout, case: &Case, report: Report, common: &Common, again: &str) -> Result<(), Failure> {
+fn print(
+    output: &mut Stdout,
+    case: &Case,
+    report: Report,
+    common: &Common,
+    (again, page): (&str, Option<&mut Page>),
+) -> Result<(), Failure> {
     let mut place = None;
-    if !report.is_ok() {
+    if !report.is_ok() || common.keep {
         let traced = pool::execute(&case.plan, true, common.fresh_process)?;
         if traced.trace_hash != report.trace_hash {
             let message =
@@ -172,12 +189,18 @@ fn print(output: &mut Stdout, case: &Case, report: Report, common: &Common, agai
             let next = format!("in a process of its own: cosmicsync-chaos {again} --fresh-process");
             return Err(Failure::new(Code::Internal, message).next(next));
         }
-        if let Some(bundle) = Bundle::of(case.seed, &case.plan, &traced) {
-            let path = bundle.path(&common.bundles);
-            bundle.write(&path)?;
-            report::tell_failure(output, &bundle, &path, case.event, true)?;
-            place = Some(path);
+        let bundle = Bundle::of(case.seed, &case.plan, &traced);
+        let path = bundle.path(&common.bundles);
+        bundle.write(&path)?;
+        if report.is_ok() {
+            output.line(&format!("kept: {}", path.display()))?;
+        } else {
+            report::tell_failure(output, &bundle, &traced, &path, case.event)?;
+            if let Some(page) = page {
+                page.add_failure(case.seed, &case.plan, &traced, &path, false);
+            }
         }
+        place = Some(path);
     }
     output.object(&RunLine {
         name: &case.plan.name,

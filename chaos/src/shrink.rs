@@ -1,18 +1,16 @@
 //! `shrink`: finds the smallest plan that fails in the same way, and tries it twice more in fresh processes.
 
-use std::path::PathBuf;
-
 use cosmicsync_sim::plan::Plan;
 use cosmicsync_sim::shrink::{Progress, ShrinkError, Signature, shrink};
 
-use crate::bundle::{Bundle, Input};
+use crate::bundle::{Bundle, Loaded};
 use crate::cli::Shrink;
 use crate::error::{Code, Failure};
 use crate::{Stdout, Verdict, pool, report};
 
 /// Shrinks a bundle's plan and writes the small bundle beside it.
-pub(crate) fn run(args: &Shrink, output: &mut Stdout) -> Result<Verdict, Failure> {
-    let input = Input::read(&args.bundle)?;
+pub(crate) fn run(args: &Shrink, loaded: &Loaded, output: &mut Stdout) -> Result<Verdict, Failure> {
+    let input = &loaded.input;
     let bar = output.spinner();
     let shrunk = shrink(input.plan(), args.runs_max, |progress| {
         let Progress { runs, actions, faults, peers } = progress;
@@ -21,23 +19,23 @@ pub(crate) fn run(args: &Shrink, output: &mut Stdout) -> Result<Verdict, Failure
     bar.finish_and_clear();
     let shrunk = shrunk.map_err(|error| match error {
         ShrinkError::Plan(_) => Failure::new(Code::Usage, error.to_string()),
-        ShrinkError::Holds => Failure::new(Code::Refused, format!("{}: {error}", args.bundle.display()))
-            .next(report::command("replay", &args.bundle)),
+        ShrinkError::Holds => Failure::new(Code::Refused, format!("{}: {error}", loaded.path.display()))
+            .next(report::command("replay", &loaded.path)),
     })?;
-    if let Some(bundle) = input.bundle()
-        && shrunk.report.first() != Some(bundle.violation.oracle)
+    if let Some(was) = input.bundle().and_then(|bundle| bundle.violation.as_ref())
+        && shrunk.report.first() != Some(was.oracle)
     {
-        let message = format!("the bundle says {}, but its plan violates another oracle", bundle.violation.oracle);
-        return Err(Failure::new(Code::Refused, message).next(report::command("replay", &args.bundle)));
+        let message = format!("the bundle says {}, but its plan violates another oracle", was.oracle);
+        return Err(Failure::new(Code::Refused, message).next(report::command("replay", &loaded.path)));
     }
-    let mut small = Bundle::of(input.seed(), &shrunk.plan, &shrunk.report)
-        .ok_or_else(|| Failure::new(Code::Internal, "a shrunk plan does not fail"))?;
-    small.trace = None;
+    let traced = pool::execute(&shrunk.plan, true, false)?;
+    let mut small = Bundle::of(input.seed(), &shrunk.plan, &traced);
+    (small.trace, small.shrunk) = (None, true);
     if let Some(bundle) = input.bundle() {
         small.about.clone_from(&bundle.about);
     }
     verify(&small, &Signature::of(&shrunk.report))?;
-    let path = args.to.clone().unwrap_or_else(|| beside(&args.bundle));
+    let path = args.to.clone().unwrap_or_else(|| loaded.beside("shrunk.json"));
     small.write(&path)?;
     output.object(&serde_json::json!({
         "bundle": path.display().to_string(), "replay": report::command("replay", &path), "runs": shrunk.runs,
@@ -57,7 +55,7 @@ pub(crate) fn run(args: &Shrink, output: &mut Stdout) -> Result<Verdict, Failure
     if !shrunk.finished {
         output.line("the runs that were allowed did not suffice: --runs-max allows more")?;
     }
-    report::tell_failure(output, &small, &path, None, false)?;
+    report::tell_failure(output, &small, &traced, &path, None)?;
     Ok(Verdict::Held)
 }
 
@@ -84,8 +82,4 @@ struct Size {
 fn size(plan: &Plan) -> Size {
     let faults = plan.actions.iter().filter(|action| action.act.is_fault()).count();
     Size { peers: plan.peers.len(), links: plan.links.len(), faults, work: plan.actions.len() - faults }
-}
-
-fn beside(bundle: &std::path::Path) -> PathBuf {
-    bundle.with_extension("shrunk.json")
 }

@@ -125,6 +125,9 @@ names! {
     ForksChecked = "data.forks-checked",
 }
 
+/// The states in which a fault can find a peer. The first that applies counts.
+pub const STATES: [&str; 6] = ["down", "writing", "connecting", "alone", "syncing", "settled"];
+
 /// Returns whether there is a point of this name.
 pub fn is_point(name: &str) -> bool {
     POINTS.contains(&name)

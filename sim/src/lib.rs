@@ -4,7 +4,11 @@
 //! of events, and reports the oracles' findings. [`generate()`] makes a plan from a seed. The same plan gives the
 //! same run, bit for bit, in any process. It never reads a clock, draws no randomness but the plan's, and simulates
 //! no part of the protocol itself (`spec/invariants.md`).
+//!
+//! [`App`] runs the documents, users and rules of an app under the same faults
+//! (`docs/guides/simulate-your-app.md`).
 
+pub mod app;
 pub mod coverage;
 mod generate;
 mod oracle;
@@ -17,6 +21,7 @@ pub mod shrink;
 mod trace;
 mod world;
 
+pub use app::App;
 pub use generate::{Copies, Profile, generate};
 pub use plan::{Plan, PlanError};
 pub use report::{OracleId, Report, Violation};

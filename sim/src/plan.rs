@@ -10,10 +10,12 @@
 mod act;
 mod ask;
 mod check;
+mod tell;
 
 pub use act::{Act, Disk, How, Image, Key, Tampering, Way};
 pub use ask::{Ask, Change};
 pub use check::PlanError;
+pub use tell::FAULTS;
 
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;

@@ -66,6 +66,7 @@ pub(crate) mod purpose {
     pub(crate) const READ: u64 = 18;
     pub(crate) const VALUE: u64 = 19;
     pub(crate) const ASK: u64 = 20;
+    pub(crate) const APP: u64 = 21;
 }
 
 #[cfg(test)]

@@ -46,10 +46,12 @@ pub enum OracleId {
     O20,
     /// A client whom rules bind is shown what they allow, and nothing else.
     O21,
+    /// A rule of an app: see [`App`](crate::App). Not part of [`Self::ALL`].
+    App,
 }
 
 impl OracleId {
-    /// Every oracle.
+    /// Every oracle of the specification.
     pub const ALL: [Self; 20] = [
         Self::O1,
         Self::O2,
@@ -104,6 +106,7 @@ impl OracleId {
                 "whoever reads the feed learns each durable change once, in order, and of nothing that a crash undoes"
             }
             Self::O21 => "whoever is bound by rules is told of exactly the documents that these let out",
+            Self::App => "the rules of the app itself hold; the one that is broken is named",
         }
     }
 }
@@ -152,6 +155,60 @@ pub struct Stats {
     pub converged_us: Option<u64>,
     /// Number of times that each mark of [`crate::coverage`] was passed.
     pub marks: BTreeMap<String, u64>,
+    /// Number of times that each kind of fault found a peer in each of [`crate::coverage::STATES`], as `crash syncing`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hits: BTreeMap<String, u64>,
+    /// The bound on agreement, once faults ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Bound>,
+}
+
+/// The bound on the time to agree: the sum of its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bound {
+    /// The moment it is measured from, in virtual microseconds: the end of faults, or the reconnection of all links.
+    pub from_us: u64,
+    /// True if that moment is the reconnection of all links.
+    #[serde(default)]
+    pub again: bool,
+    /// Time that the plan allows.
+    pub converge_us: u64,
+    /// Time that the plan allows for round trips.
+    pub round_trips_us: u64,
+    /// Time for carrying all entries over narrow links.
+    pub carrying_us: u64,
+    /// Time for reconnecting.
+    #[serde(default)]
+    pub reconnect_us: u64,
+}
+
+impl Bound {
+    /// Returns the sum.
+    pub const fn total_us(&self) -> u64 {
+        let waiting_us = self.round_trips_us.saturating_add(self.carrying_us).saturating_add(self.reconnect_us);
+        self.converge_us.saturating_add(waiting_us)
+    }
+}
+
+/// Something that was missing when the bound was over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unmet {
+    /// The peer, if it is about one.
+    pub peer: Option<usize>,
+    /// Description, for people.
+    pub text: String,
+}
+
+/// An action of the plan that took effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acted {
+    /// Time, in virtual microseconds.
+    pub at_us: u64,
+    /// The action's id.
+    pub action: u32,
 }
 
 /// One line of a trace.
@@ -170,6 +227,18 @@ pub struct Record {
     pub kind: String,
     /// A hash of the record's data.
     pub hash: u64,
+    /// Number of the plan's link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<usize>,
+    /// Number of the connection, counted over the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<u64>,
+    /// Number of bytes that were sent or received.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Details, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 /// The findings of a run.
@@ -182,6 +251,12 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// Figures.
     pub stats: Stats,
+    /// Missing state at the end of the bound on agreement.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmet: Vec<Unmet>,
+    /// The actions of the plan that took effect, in order, if a trace was requested.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub acted: Vec<Acted>,
     /// The records, if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Vec<Record>>,

@@ -11,6 +11,7 @@ use crate::world::World;
 /// violations.
 pub fn run(plan: &Plan) -> Result<Report, PlanError> {
     plan.check()?;
+    plan.check_own()?;
     Ok(World::new(plan, false).run())
 }
 
@@ -20,5 +21,6 @@ pub fn run(plan: &Plan) -> Result<Report, PlanError> {
 /// As [`run`].
 pub fn run_traced(plan: &Plan) -> Result<Report, PlanError> {
     plan.check()?;
+    plan.check_own()?;
     Ok(World::new(plan, true).run())
 }

@@ -87,7 +87,7 @@ pub fn shrink(plan: &Plan, runs_max: u64, progress: impl FnMut(Progress)) -> Res
     shrink_with(plan, runs_max, progress, crate::run)
 }
 
-fn shrink_with(
+pub(crate) fn shrink_with(
     plan: &Plan,
     runs_max: u64,
     mut progress: impl FnMut(Progress),

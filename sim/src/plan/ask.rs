@@ -104,6 +104,8 @@ pub enum Ask {
     },
     /// Ends the live query that was opened first.
     Unfollow,
+    /// Takes a step of an app's user: see [`App`](crate::App).
+    Step,
     /// Has the peer's store carry out all waiting requests, then compares indexes, answers and live queries with
     /// the documents.
     Check,

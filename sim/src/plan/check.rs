@@ -23,6 +23,8 @@ pub enum PlanError {
     TwoPartitions(u32),
     /// An action asks databases that peers do not run, or edits documents directly that databases hold.
     Databases(u32),
+    /// An action is a step of an app, and no app runs.
+    NoApp(u32),
     /// There is no peer, or there are too many.
     Peers(usize),
     /// The peers of the core are not connected by links.
@@ -41,6 +43,7 @@ impl core::fmt::Display for PlanError {
             Self::NoMark(name) => write!(f, "there is no mark `{name}`"),
             Self::TwoPartitions(id) => write!(f, "action {id} edits documents of two partitions in one transaction"),
             Self::Databases(id) => write!(f, "action {id} is not what the peers run: see `databases`"),
+            Self::NoApp(id) => write!(f, "action {id} is a step of an app: run the plan with the app's own test"),
             Self::Peers(count) => write!(f, "{count} peers: there must be 1 to {}", Plan::PEERS_MAX),
             Self::Core => f.write_str("the peers that live on are not connected by links that stay"),
         }
@@ -118,6 +121,12 @@ impl Plan {
             }
         }
         if self.hangs_together() { Ok(()) } else { Err(PlanError::Core) }
+    }
+
+    /// Checks that no action is a step of an app.
+    pub(crate) fn check_own(&self) -> Result<(), PlanError> {
+        let step = self.actions.iter().find(|action| matches!(action.act, Act::Ask { what: Ask::Step, .. }));
+        step.map_or(Ok(()), |step| Err(PlanError::NoApp(step.id)))
     }
 
     /// Returns whether the peers of the core reach one another without the others: otherwise they cannot converge.

@@ -11,6 +11,8 @@ fn report(violation: Option<(OracleId, &str)>) -> Report {
         trace_hash: String::new(),
         violations: violation.into_iter().collect(),
         stats: Stats::default(),
+        unmet: Vec::new(),
+        acted: Vec::new(),
         trace: None,
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{Phase, What, World};
 use crate::coverage::Mark;
-use crate::report::OracleId;
+use crate::report::{Bound, OracleId, Unmet};
+use cosmicsync_protocol::endpoint::LinkId;
 use cosmicsync_protocol::ids::LogId;
 use cosmicsync_protocol::storage::{StoreError, Table};
 use std::collections::BTreeMap;
@@ -84,8 +85,8 @@ impl World<'_> {
         self.set_wake_anew(peer);
     }
 
-    /// Returns the longest time for the core to converge.
-    fn patience_us(&self) -> u64 {
+    /// Returns the longest time for the core to converge, and its parts.
+    fn bound(&self) -> Bound {
         let links = || self.routes.iter().filter(|route| route.wanted).map(|route| &route.quality);
         let round_trip = self.round_trip_us();
         let slowest = links().map(|link| link.bandwidth).filter(|rate| *rate > 0).min();
@@ -101,8 +102,15 @@ impl World<'_> {
             .map(|link| (4 * bytes / link.buffer).saturating_mul(link.latency_us.saturating_add(link.jitter_us)))
             .max();
         let bounds = &self.plan.bounds;
-        let waiting_us = u64::from(bounds.round_trips) * round_trip + carrying_us + turns_us.unwrap_or(0);
-        bounds.converge_us.saturating_add(waiting_us)
+        let again = self.phase == Phase::Again;
+        Bound {
+            from_us: self.healed_us,
+            again,
+            converge_us: bounds.converge_us,
+            round_trips_us: u64::from(bounds.round_trips) * round_trip,
+            carrying_us: carrying_us + turns_us.unwrap_or(0),
+            reconnect_us: if again { RECONNECT_US } else { 0 },
+        }
     }
 
     /// Checks whether the phase is over.
@@ -117,6 +125,8 @@ impl World<'_> {
 
     fn look_healing(&mut self) {
         let converged = self.converged().and_then(|()| self.is_still());
+        let bound = self.bound();
+        self.stats.bound = Some(bound);
         let Err(why) = converged else {
             self.stats.converged_us = Some(self.now_us - self.healed_us);
             self.phase = Phase::Quiet;
@@ -124,7 +134,8 @@ impl World<'_> {
             self.schedule(self.now_us + 2 * self.plan.core.keep_alive_us, usize::MAX, What::Look);
             return;
         };
-        if self.now_us - self.healed_us > self.patience_us() {
+        if self.now_us - self.healed_us > bound.total_us() {
+            self.unmet = self.unmet(usize::MAX);
             self.violation(OracleId::O8, None, format!("no convergence: {why}"));
             self.phase = Phase::Over;
             self.check_stores();
@@ -178,7 +189,8 @@ impl World<'_> {
 
     /// O9: connecting again changes nothing.
     fn look_again(&mut self) {
-        let late = self.now_us - self.healed_us > self.patience_us() + RECONNECT_US;
+        let bound = self.bound();
+        let late = self.now_us - self.healed_us > bound.total_us();
         match self.converged() {
             Ok(()) => {
                 if self.summary().digest != self.quiet.digest {
@@ -188,6 +200,7 @@ impl World<'_> {
                 self.finish();
             }
             Err(why) if late => {
+                (self.stats.bound, self.unmet) = (Some(bound), self.unmet(usize::MAX));
                 self.violation(OracleId::O8, None, format!("no convergence after connecting again: {why}"));
                 self.phase = Phase::Over;
             }
@@ -195,75 +208,108 @@ impl World<'_> {
         }
     }
 
-    /// Checks that every peer of the core has everything that the core has; otherwise returns what is missing.
+    /// Checks that every peer of the core has everything that the core has; otherwise returns what is missing first.
     fn converged(&self) -> Result<(), String> {
+        self.unmet(1).pop().map_or(Ok(()), |unmet| Err(unmet.text))
+    }
+
+    /// Returns what is missing for convergence: the first thing of each peer of the core, then links; at most `max`.
+    fn unmet(&self, max: usize) -> Vec<Unmet> {
         let mut root = None;
         let most = self.most_held();
-        for (peer, node) in self.nodes.iter().enumerate().filter(|(peer, _)| self.core[*peer]) {
-            let Some(alive) = node.alive.as_deref() else { return Err(format!("peer {peer} is down")) };
-            if !alive.edits.is_empty() {
-                return Err(format!("peer {peer} waits for {} edits to be safe", alive.edits.len()));
+        let peers = (0..self.nodes.len()).filter(|peer| self.core[*peer]);
+        let lacking =
+            peers.filter_map(|peer| Some(Unmet { peer: Some(peer), text: self.lacking(peer, &mut root, &most)? }));
+        let mut unmet: Vec<Unmet> = lacking.take(max).collect();
+        if unmet.len() < max {
+            let links = self.links_lacking(max - unmet.len()).into_iter();
+            unmet.extend(links.map(|text| Unmet { peer: None, text }));
+        }
+        unmet
+    }
+
+    /// Returns the first thing that a peer lacks.
+    fn lacking(&self, peer: usize, root: &mut Root, most: &Most) -> Option<String> {
+        let node = &self.nodes[peer];
+        let Some(alive) = node.alive.as_deref() else { return Some(format!("peer {peer} is down")) };
+        if !alive.edits.is_empty() {
+            return Some(format!("peer {peer} waits for {} edits to be safe", alive.edits.len()));
+        }
+        let space = alive.endpoint.spaces().next().map(|space| space.root);
+        let (first, other) = *root.get_or_insert((peer, space));
+        if other != space {
+            return Some(format!("peer {peer} has another root than peer {first}"));
+        }
+        for log in alive.endpoint.logs() {
+            // Entries of a history that no peer holds any more cannot be requested.
+            let most = if self.model.losses { most.get(&(log.id, log.h)).copied().unwrap_or(0) } else { u64::MAX };
+            let entries = log.entries.min(most);
+            // An entry cannot be read if its log's first entries are lost.
+            if self.model.losses && log.partition.is_none() {
+                continue;
             }
-            let space = alive.endpoint.spaces().next().map(|space| space.root);
-            if *root.get_or_insert(space) != space {
-                return Err(format!("peer {peer} has another root"));
-            }
-            for log in alive.endpoint.logs() {
-                // Entries of a history that no peer holds any more cannot be requested.
-                let most = if self.model.losses { most.get(&(log.id, log.h)).copied().unwrap_or(0) } else { u64::MAX };
-                let entries = log.entries.min(most);
-                // An entry cannot be read if its log's first entries are lost.
-                if self.model.losses && log.partition.is_none() {
-                    continue;
-                }
-                if !node.partial && (log.held < entries || log.read < log.held) {
-                    let (held, read) = (log.held, log.read);
-                    return Err(format!("peer {peer} holds {held} and read {read} of {entries} entries of a log"));
-                }
-            }
-            let stats = alive.endpoint.stats();
-            if stats.store_requests > 0 {
-                return Err(format!("peer {peer} waits for its store"));
-            }
-            if stats.gathered > 0 {
-                return Err(format!("peer {peer} gathers {} edits", stats.gathered));
-            }
-            if stats.examining > 0 {
-                return Err(format!(
-                    "peer {peer} looks for what is to be republished in {} documents",
-                    stats.examining
-                ));
-            }
-            if alive.links.len() > alive.up.len() {
-                return Err(format!("peer {peer} shakes hands"));
-            }
-            if let Some(link) = stats.links.iter().find(|link| !link.is_settled()) {
-                return Err(format!("peer {peer} has not settled link {} ({} queued)", link.link.0, link.queued));
+            if !node.partial && (log.held < entries || log.read < log.held) {
+                let (held, read) = (log.held, log.read);
+                return Some(format!("peer {peer} holds {held} and read {read} of {entries} entries of a log"));
             }
         }
+        let stats = alive.endpoint.stats();
+        if stats.store_requests > 0 {
+            return Some(format!("peer {peer} waits for its store"));
+        }
+        if stats.gathered > 0 {
+            return Some(format!("peer {peer} gathers {} edits", stats.gathered));
+        }
+        if stats.examining > 0 {
+            return Some(format!("peer {peer} looks for what is to be republished in {} documents", stats.examining));
+        }
+        if let Some((link, _)) = alive.links.iter().find(|(link, _)| !alive.up.contains_key(link)) {
+            return Some(format!("peer {peer} has not completed the handshake with {}", self.other_end(peer, *link)));
+        }
+        let open = stats.links.iter().find(|link| !link.is_settled())?;
+        let (other, queued) = (self.other_end(peer, open.link), open.queued);
+        let half_open = if self.is_half_open(peer, open.link) { "; the other end is gone" } else { "" };
+        Some(format!("peer {peer} has not settled its link to {other} ({queued} messages queued{half_open})"))
+    }
+
+    /// Returns whether the other end of a peer's link is gone without its knowledge.
+    fn is_half_open(&self, peer: usize, link: LinkId) -> bool {
+        let at = self.nodes[peer].alive.as_deref().and_then(|alive| alive.links.get(&link).copied());
+        at.and_then(|(conn, end)| Some(self.conns.get(&conn)?.ends[1 - end].link.is_none())).unwrap_or(false)
+    }
+
+    /// Returns the name of the peer at the other end of a link.
+    fn other_end(&self, peer: usize, link: LinkId) -> String {
+        let at = self.nodes[peer].alive.as_deref().and_then(|alive| alive.links.get(&link).copied());
+        let conn = at.and_then(|(conn, end)| Some(self.conns.get(&conn)?.ends[1 - end].peer));
+        conn.map_or_else(|| "a peer that is gone".to_owned(), |other| format!("peer {other}"))
+    }
+
+    /// Returns the links that are not up.
+    fn links_lacking(&self, max: usize) -> Vec<String> {
         // Bytes that a peer outside the core sent before the end may still arrive.
-        let leaving = self.conns.values().any(|conn| {
+        let leaving = self.conns.values().filter(|conn| {
             let link = &self.plan.links[conn.route];
             let ends = [link.from, link.to];
             let lives = |end: usize| self.core[ends[end]] && conn.ends[end].link.is_some();
             ends.iter().any(|peer| !self.core[*peer]) && (lives(0) || lives(1))
         });
-        if leaving {
-            return Err("a link to a peer that does not live on is not yet gone".to_owned());
-        }
-        let linked = |route: &super::Route| self.are_up(route.quality.from, route.quality.to);
-        if self.routes.iter().any(|route| route.is_dialling()) {
-            Err("a link is being dialled".to_owned())
-        } else if self.routes.iter().filter(|route| route.wanted).all(linked) {
-            Ok(())
-        } else {
-            Err("a link is not up".to_owned())
-        }
+        let leaving = leaving.map(|_| "a link to a peer that does not live on is not yet gone".to_owned());
+        let routes = || self.routes.iter();
+        let between = |route: &super::Route| (route.quality.from, route.quality.to);
+        let dialling = routes().filter(|route| route.is_dialling()).map(|route| {
+            let (from, to) = between(route);
+            format!("peer {from} still dials peer {to}")
+        });
+        let down = routes().filter(|route| route.wanted && !route.is_dialling()).map(between);
+        let down = down.filter(|(from, to)| !self.are_up(*from, *to));
+        let down = down.map(|(from, to)| format!("the link between peer {from} and peer {to} is not up"));
+        leaving.take(1).chain(dialling).chain(down).take(max).collect()
     }
 
     /// Returns, for each history, identified by its end, the largest number of entries that a peer of the core
     /// holds.
-    fn most_held(&self) -> BTreeMap<(LogId, Option<[u8; 32]>), u64> {
+    fn most_held(&self) -> Most {
         let mut most = BTreeMap::new();
         for log in self.nodes.iter().filter_map(|node| node.alive.as_deref()).flat_map(|alive| alive.endpoint.logs()) {
             let held = most.entry((log.id, log.h)).or_insert(0);
@@ -285,6 +331,12 @@ impl World<'_> {
         Summary { bytes: self.stats.bytes, digest: *hasher.finalize().as_bytes() }
     }
 }
+
+/// The first peer, and the root of its space.
+type Root = Option<(usize, Option<[u8; 16]>)>;
+
+/// The largest number of entries held of each history.
+type Most = BTreeMap<(LogId, Option<[u8; 32]>), u64>;
 
 /// State that is compared before and after a quiet period.
 #[derive(Debug, Clone, Default)]

@@ -14,20 +14,22 @@ mod members;
 mod net;
 mod node;
 mod start;
+mod state;
 mod store;
 mod work;
 
+use crate::app::App;
 use crate::coverage::{Mark, POINTS, Point};
 use crate::oracle::Model;
 use crate::plan::{Plan, When};
 use crate::random::Keyed;
-use crate::report::{OracleId, Report, Stats, Violation};
-use crate::trace::{Cause, Tracer};
+use crate::report::{OracleId, Report, Stats, Unmet, Violation};
+use crate::trace::{Cause, Detail, Tracer};
 use cosmicsync_protocol::storage::StoreId;
 use net::{Conn, Route};
 use node::Node;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub(crate) use content::tokens_of;
@@ -110,6 +112,10 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct World<'p> {
     pub(crate) plan: &'p Plan,
+    /// The app under simulation.
+    pub(crate) app: Option<&'p App>,
+    /// The peers and lives in which the app's schemas were declared.
+    pub(crate) declared: BTreeSet<(usize, u32)>,
     pub(crate) keyed: Keyed,
     pub(crate) now_us: u64,
     heap: BinaryHeap<Reverse<Scheduled>>,
@@ -129,6 +135,8 @@ pub(crate) struct World<'p> {
     tracer: Tracer,
     pub(crate) stats: Stats,
     violations: Vec<Violation>,
+    /// Missing state at the end of the bound on agreement.
+    unmet: Vec<Unmet>,
     /// Findings of oracles in stores.
     found: database::Found,
     points: Vec<[u64; POINTS.len()]>,
@@ -150,6 +158,8 @@ impl<'p> World<'p> {
         plan.bounds.core.iter().for_each(|peer| core[*peer] = true);
         let mut world = Self {
             plan,
+            app: None,
+            declared: BTreeSet::new(),
             keyed,
             now_us: 0,
             heap: BinaryHeap::new(),
@@ -167,6 +177,7 @@ impl<'p> World<'p> {
             tracer: Tracer::new(peers, keep_trace),
             stats: Stats::default(),
             violations: Vec::new(),
+            unmet: Vec::new(),
             found: database::Found::default(),
             points: vec![[0; POINTS.len()]; peers],
             marks: BTreeMap::new(),
@@ -175,6 +186,11 @@ impl<'p> World<'p> {
         };
         world.set_up();
         world
+    }
+
+    /// Prepares the run of an app.
+    pub(crate) fn with_app(plan: &'p Plan, keep_trace: bool, app: &'p App) -> Self {
+        Self { app: Some(app), ..Self::new(plan, keep_trace) }
     }
 
     fn set_up(&mut self) {
@@ -259,8 +275,9 @@ impl<'p> World<'p> {
             }
         }
         self.stats.marks = marks;
-        let (trace_hash, trace) = self.tracer.finish();
-        Report { trace_hash, violations: self.violations, stats: self.stats, trace }
+        let (trace_hash, trace, acted) = self.tracer.finish();
+        let (violations, stats, unmet) = (self.violations, self.stats, self.unmet);
+        Report { trace_hash, violations, stats, unmet, acted, trace }
     }
 
     /// Schedules an event, at the present virtual time at the earliest.
@@ -284,6 +301,20 @@ impl<'p> World<'p> {
             }
         }
         index
+    }
+
+    /// Adds details to the newest record, if the trace is kept.
+    pub(crate) fn detail(&mut self, detail: impl FnOnce() -> Detail) {
+        self.tracer.detail(detail);
+    }
+
+    /// Adds a connection and a number of bytes to the newest record, if the trace is kept.
+    pub(crate) fn detail_link(&mut self, conn: u64, bytes: Option<usize>, note: impl FnOnce() -> String) {
+        if !self.tracer.keeps() {
+            return;
+        }
+        let link = self.conns.get(&conn).map(|state| (state.route, conn));
+        self.tracer.detail(|| Detail { link, bytes, note: note() });
     }
 
     /// Returns the number of occurrences of an event on a peer.

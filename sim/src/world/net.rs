@@ -8,7 +8,7 @@ use super::{Phase, What, World};
 use crate::coverage::{Mark, Point};
 use crate::plan::{Link, Tampering, Way};
 use crate::random::purpose;
-use crate::trace::Cause;
+use crate::trace::{Cause, Detail};
 use cosmicsync_protocol::endpoint::{Dial, LinkId};
 use std::collections::VecDeque;
 
@@ -341,6 +341,7 @@ impl World<'_> {
             let Some(link) = self.conns.get(&conn).and_then(|state| state.ends[end].link) else { return };
             self.check_idle(peer);
             self.point(peer, Point::Received, cause, bytes);
+            self.detail_link(conn, Some(bytes.len()), String::new);
             self.model.watch_wire(bytes);
             self.call(peer, |alive, now| alive.endpoint.handle_bytes(now, link, bytes));
             self.turn(peer);
@@ -362,6 +363,7 @@ impl World<'_> {
         if let Some(link) = link {
             self.check_idle(peer);
             self.point(peer, Point::Lost, None, &link.0.to_le_bytes());
+            self.detail_link(conn, None, String::new);
             self.call(peer, |alive, now| {
                 alive.links.remove(&link);
                 alive.up.remove(&link);
@@ -509,6 +511,7 @@ impl World<'_> {
         if !reached || !both || !self.routes[route].wanted {
             if self.nodes[from].alive.is_some() {
                 self.point(from, Point::Refused, None, &[]);
+                self.detail(|| Detail { note: format!("dial to peer {to}"), ..Detail::default() });
             }
             if self.routes[route].wanted {
                 self.dial_again(route);
@@ -533,6 +536,7 @@ impl World<'_> {
             let dial = (at == 0).then_some(Dial::Sync);
             let point = if at == 0 { Point::Dialled } else { Point::Accepted };
             self.point(peer, point, None, &conn.to_le_bytes());
+            self.detail_link(conn, None, String::new);
             let link = self.call(peer, |alive, now| {
                 let link = alive.endpoint.handle_link_up(now, dial);
                 alive.links.insert(link, (conn, at));

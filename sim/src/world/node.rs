@@ -5,6 +5,7 @@ use crate::coverage::{Mark, Point};
 use crate::plan;
 use crate::random::purpose;
 use crate::report::OracleId;
+use crate::trace::Detail;
 use cosmicsync_protocol::crdt::TextPaths;
 use cosmicsync_protocol::endpoint::{CloseReason, Event, LinkId, Process};
 use cosmicsync_protocol::ids::DeviceId;
@@ -24,10 +25,13 @@ use super::content::text_paths;
 use super::database::{Desk, Feed, Follow};
 use super::driven::Core;
 use super::start::{config_of, recover};
+use super::state::tell_close;
 use super::work::OpenDoc;
 
 /// Most times that the core may name a passed deadline within one instant.
 const STALLS_MAX: u32 = 100;
+/// Note of a crash that closes no connections.
+const SILENT: &str = "without a word: its connections stay half open";
 /// Time until a process restarts after a panic or a failing store, in microseconds.
 const RESTART_US: u64 = 1_000_000;
 
@@ -330,6 +334,8 @@ impl World<'_> {
             let at = self.nodes[peer].alive.as_ref().and_then(|alive| alive.links.get(&link).copied());
             let index = self.point(peer, Point::Sent, None, &bytes);
             if let Some((conn, end)) = at {
+                let kind = if self.tracer.keeps() { self.kind_of(peer, link) } else { "" };
+                self.detail_link(conn, Some(bytes.len()), || kind.to_owned());
                 self.send(conn, end, bytes, Some((peer, index)));
             }
         }
@@ -459,6 +465,7 @@ impl World<'_> {
                     self.is_up(conn);
                 }
                 self.point(peer, Point::Shaken, None, device.as_ref());
+                conn.into_iter().for_each(|(conn, _)| self.detail_link(conn, None, String::new));
                 false
             }
             Event::Close { link, reason, .. } => self.close(peer, link, &reason),
@@ -522,6 +529,8 @@ impl World<'_> {
         self.point(peer, Point::Closed, None, format!("{reason:?}").as_bytes());
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return false };
         let Some((conn, end)) = alive.links.remove(&link) else { return false };
+        self.detail_link(conn, None, || tell_close(reason));
+        let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return false };
         alive.up.remove(&link);
         self.note_closed(conn);
         self.check_close(peer, conn, reason);
@@ -560,6 +569,8 @@ impl World<'_> {
         node.resumes = true;
         node.life += 1;
         self.point(peer, Point::Crashed, None, &[]);
+        let is_silent = silence && !alive.links.is_empty();
+        self.detail(|| Detail { note: if is_silent { SILENT.to_owned() } else { String::new() }, ..Detail::default() });
         for (conn, end) in alive.links.values() {
             if silence {
                 self.vanish(*conn, *end);

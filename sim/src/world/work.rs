@@ -7,6 +7,7 @@ use crate::coverage::{Mark, Point};
 use crate::oracle::{Deed, ends};
 use crate::plan::Act;
 use crate::random::purpose;
+use crate::trace::Detail;
 use cosmicsync_protocol::crdt::{Change, Meta, Step, Value};
 use cosmicsync_protocol::documents::{Bulk, Edit, Erasable};
 use cosmicsync_protocol::endpoint::NewDoc;
@@ -64,8 +65,10 @@ impl World<'_> {
             return;
         }
         let act = &self.plan.actions[action].act;
+        self.tracer.acted(self.now_us, self.plan.actions[action].id);
         if act.is_fault() {
             self.stats.faults += 1;
+            self.note_hit(act);
             self.fault(action);
         } else if let Some(peer) = act.peers().first() {
             self.work(*peer, action);
@@ -351,6 +354,7 @@ impl World<'_> {
             }
             Some(Err(error)) => {
                 self.point(peer, Point::EditRefused, None, error.to_string().as_bytes());
+                self.detail(|| Detail { note: error.to_string(), ..Detail::default() });
             }
             None => {}
         }

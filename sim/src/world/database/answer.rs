@@ -22,6 +22,9 @@ impl World<'_> {
         while let Some(Some((ticket, answer))) = self.call(peer, |alive, _| alive.endpoint.database()?.poll_answer()) {
             any = true;
             self.take_answer(peer, ticket, answer);
+            if let Some(alive) = self.nodes[peer].alive.as_deref_mut().filter(|_| self.app.is_some()) {
+                alive.retry = true;
+            }
         }
         any
     }

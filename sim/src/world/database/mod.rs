@@ -1,6 +1,7 @@
 //! Databases on peers: what is asked of them, and what becomes of their answers.
 
 mod answer;
+mod app;
 mod bound;
 mod check;
 mod content;
@@ -129,6 +130,7 @@ impl World<'_> {
             Ask::FollowBound { place: at } => self.follow(peer, action, place(*at), true, &mut values),
             Ask::Feed { limit } => self.read_feed(peer, *limit as usize),
             Ask::Unfollow => self.unfollow(peer),
+            Ask::Step => self.take_step(peer, id),
             Ask::Check => {
                 self.check_database(peer, id);
                 true
@@ -192,6 +194,7 @@ impl World<'_> {
             | Ask::FollowBound { .. }
             | Ask::Feed { .. }
             | Ask::Unfollow
+            | Ask::Step
             | Ask::Check => return true,
         };
         let is_durable = !matches!(what, Ask::Gather { .. });
