@@ -244,7 +244,7 @@ fn a_failure_says_that_a_link_is_half_open_and_since_when() {
     let seed = ran.out.lines().find_map(|line| line.strip_prefix("first failed with seed ")).expect("a seed");
     bench.run(&["explain", &format!("silent.toml@{seed}"), "--to", "silent.svg"]);
     let svg = bench.read("silent.svg");
-    assert!(svg.contains("peer 1 ends without a word: its connections stay half open"), "{svg}");
+    assert!(svg.contains("peer 1 ends without closing its connections: they stay half"), "{svg}");
     assert!(svg.contains("never arrived"), "{svg}");
 }
 

@@ -132,8 +132,8 @@ fn words(plan: &Plan, report: &Report) -> Vec<String> {
     }
     if texts().any(|text| text.contains("the other end is gone")) {
         words.push(format!(
-            "A process that ends without a word leaves its connections half open: who is at the other end sends in \
-             vain until it notices that nothing comes back (quiet links are probed every {}).",
+            "A process that ends without closing its connections leaves them half open. The peer at the other end sends \
+             without an answer until it notices the silence (quiet links are probed every {}).",
             time(plan.core.keep_alive_us)
         ));
     }

@@ -12,7 +12,7 @@ type Sample = fn(&mut Svg, f64, f64);
 const SAMPLES: [(&str, Sample); 12] = [
     ("message: sync", |svg, x, y| arrow(svg, "sync", x, y)),
     ("message: handshake", |svg, x, y| arrow(svg, "handshake", x, y)),
-    ("message on a settled link (keep-alive, or first word of news)", |svg, x, y| arrow(svg, "settled", x, y)),
+    ("message on a settled link (keep-alive, or first about new entries)", |svg, x, y| arrow(svg, "settled", x, y)),
     ("message that never arrived", |svg, x, y| arrow(svg, "lost", x, y)),
     ("edit; with a bar: several", |svg, x, y| svg.dot("edit", (x + 13.0, y), 4.0)),
     ("commit is durable", |svg, x, y| {

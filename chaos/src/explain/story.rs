@@ -368,7 +368,12 @@ fn lines(plan: &Plan, report: &Report) -> Vec<Line> {
         lines.push(Line { at_us, peers, text, is_bad, is_end });
     };
     if report.stats.virtual_us >= plan.bounds.phase_one_us {
-        line(plan.bounds.phase_one_us, Vec::new(), "faults end: links, disks and clocks are mended".to_owned(), false);
+        line(
+            plan.bounds.phase_one_us,
+            Vec::new(),
+            "faults end: links, disks and clocks are repaired".to_owned(),
+            false,
+        );
     }
     if let Some(bound) = report.stats.bound {
         let over_us = bound.from_us.saturating_add(bound.total_us());

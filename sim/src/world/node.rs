@@ -31,7 +31,7 @@ use super::work::OpenDoc;
 /// Most times that the core may name a passed deadline within one instant.
 const STALLS_MAX: u32 = 100;
 /// Note of a crash that closes no connections.
-const SILENT: &str = "without a word: its connections stay half open";
+const SILENT: &str = "without closing its connections: they stay half open";
 /// Time until a process restarts after a panic or a failing store, in microseconds.
 const RESTART_US: u64 = 1_000_000;
 
