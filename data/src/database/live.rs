@@ -309,6 +309,8 @@ impl Watching {
         let stage = core::mem::replace(&mut self.stage, Stage::Start);
         let Stage::Filling(find, plan, docs, _) = stage else { return Ok(None) };
         let order = match (plan.order, plan.access) {
+            // Whoever goes on with it knows its order, which must not depend on what indexes there are by then.
+            _ if self.query.limit.is_none() => Ordered::Sort(self.query.sort.clone()),
             // The query was answered by another plan if what was read meanwhile changed what is known of the index.
             (Order::AsTheyCome, Access::Index(part)) if !cx.desk.indexes.holds(&part) => return self.fill(cx),
             (Order::AsTheyCome, Access::Index(part)) => Ordered::Index(part),
