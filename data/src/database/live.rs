@@ -213,6 +213,8 @@ pub(super) struct Watching {
     since: Option<u64>,
     /// A document changed while others were read.
     woken: bool,
+    /// What was to be told was lost: all of the answer is told next.
+    resets: bool,
 }
 
 #[derive(Debug)]
@@ -232,6 +234,8 @@ enum Stage {
     Fetching(Fetch<()>, bool),
     /// Nothing changed.
     Waiting,
+    /// What is told, and whether it is all of the answer, waits for so many commits: a crash must not undo it.
+    Settling(Vec<LiveEvent>, bool, usize),
 }
 
 impl Watching {
@@ -247,6 +251,7 @@ impl Watching {
             cursor: 0,
             since,
             woken: false,
+            resets: false,
         }
     }
 
@@ -256,7 +261,8 @@ impl Watching {
 
     fn number(&mut self, cx: &mut Context<'_>) {
         let scan = Scan::of(Table::Feed, Bytes::new(), Bytes::new(), usize::MAX).limit(1).descending();
-        cx.scan_of(Read::Durable, scan);
+        // In its turn: what is durable and not reported yet is not known to be missing in indexes.
+        cx.scan(scan);
         self.stage = Stage::Numbering;
     }
 
@@ -342,7 +348,7 @@ impl Watching {
             // Of documents that are not listed nothing is told, not even that they changed.
             let since = self.since.filter(|since| *since <= self.cursor && cx.actor().is_none());
             let Some(since) = since else {
-                return Ok(Some(self.answer(cx, true)));
+                return Ok(self.answer(cx, true));
             };
             // Documents may have been read as they were after changes that came meanwhile.
             let (from, to) = (FeedRow::key(since + 1), Bytes::new());
@@ -355,7 +361,7 @@ impl Watching {
     }
 
     /// Tells what changed since a change, of which these are the numbers behind it.
-    fn resume(&mut self, cx: &mut Context<'_>, since: u64, rows: &[Row]) -> Answer {
+    fn resume(&mut self, cx: &mut Context<'_>, since: u64, rows: &[Row]) -> Option<Answer> {
         let rows: Vec<FeedRow> = rows.iter().filter_map(|(key, row)| FeedRow::decode(key, row).ok()).collect();
         let is_whole = match rows.first() {
             None => since == self.cursor,
@@ -451,13 +457,37 @@ impl Watching {
             }
             return Ok(None);
         }
-        Ok(Some(self.told(cx, false, events)))
+        Ok(self.settle(cx, false, events))
     }
 
-    fn answer(&mut self, cx: &mut Context<'_>, reset: bool) -> Answer {
+    fn answer(&mut self, cx: &mut Context<'_>, reset: bool) -> Option<Answer> {
         let changed = core::mem::take(&mut self.changed);
         let events = self.live.as_mut().map(|live| live.tell(&changed)).unwrap_or_default();
-        self.told(cx, reset, events)
+        self.settle(cx, reset, events)
+    }
+
+    /// Tells it once it is durable: whoever goes on behind its cursor after a crash must not know what that undid.
+    fn settle(&mut self, cx: &mut Context<'_>, reset: bool, events: Vec<LiveEvent>) -> Option<Answer> {
+        let reset = core::mem::take(&mut self.resets) || reset;
+        let partition = self.query.partition;
+        let docs: BTreeSet<DocId> = events.iter().map(LiveEvent::doc).collect();
+        let waits = docs.into_iter().filter(|doc| cx.wait_for(DocRef { partition, doc: *doc })).count();
+        if waits > 0 {
+            self.stage = Stage::Settling(events, reset, waits);
+            return None;
+        }
+        Some(self.told(cx, reset, events))
+    }
+
+    /// A commit that was waited for is durable.
+    fn settled(&mut self, cx: &mut Context<'_>) -> Option<Answer> {
+        let Stage::Settling(events, reset, left) = &mut self.stage else { return None };
+        *left -= 1;
+        if *left > 0 {
+            return None;
+        }
+        let (events, reset) = (core::mem::take(events), *reset);
+        Some(self.told(cx, reset, events))
     }
 
     fn told(&mut self, cx: &mut Context<'_>, reset: bool, events: Vec<LiveEvent>) -> Answer {
@@ -502,12 +532,18 @@ impl Watching {
             }
             (Stage::Resuming(since), Wake::Read(ReadResult::Rows { rows, .. })) => {
                 let since = *since;
-                Ok(Some(self.resume(cx, since, &rows)))
+                Ok(self.resume(cx, since, &rows))
             }
             (Stage::Following, Wake::Read(ReadResult::Rows { rows, .. })) => self.take_changes(cx, &rows),
             (Stage::Fetching(fetch, _), wake) => {
                 fetch.wake(cx, wake)?;
                 self.take_docs(cx)
+            }
+            (Stage::Settling(..), Wake::Committed) => Ok(self.settled(cx)),
+            (Stage::Settling(..), Wake::Lost) => {
+                (self.live, self.resets) = (None, true);
+                self.number(cx);
+                Ok(None)
             }
             (Stage::Waiting, Wake::Again) => {
                 self.follow(cx);
