@@ -194,6 +194,16 @@ pub enum LiveEvent {
     },
 }
 
+impl LiveEvent {
+    /// Returns the document that it is about.
+    pub const fn doc(&self) -> DocId {
+        match self {
+            Self::Added { found, .. } | Self::Changed { found } | Self::Moved { found, .. } => found.doc,
+            Self::Removed { doc, .. } => *doc,
+        }
+    }
+}
+
 /// A change of the indexes of a collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IndexChange {

@@ -216,6 +216,8 @@ pub(super) struct Watching {
     since: Option<u64>,
     /// True if a document changed while others were being read.
     woken: bool,
+    /// True if events were lost: the next answer is the whole one.
+    resets: bool,
 }
 
 #[derive(Debug)]
@@ -235,6 +237,9 @@ enum Stage {
     Fetching(Fetch<()>, bool),
     /// Waits for a change.
     Waiting,
+    /// Events, true if they are the whole answer, and the number of commits to wait for: a crash must not undo a
+    /// reported event.
+    Settling(Vec<LiveEvent>, bool, usize),
 }
 
 impl Watching {
@@ -251,6 +256,7 @@ impl Watching {
             cursor: 0,
             since,
             woken: false,
+            resets: false,
         }
     }
 
@@ -260,7 +266,8 @@ impl Watching {
 
     fn number(&mut self, cx: &mut Context<'_>) {
         let scan = Scan::of(Table::Feed, Bytes::new(), Bytes::new(), usize::MAX).limit(1).descending();
-        cx.scan_of(Read::Durable, scan);
+        // After pending requests: the indexes do not count durable changes that are not reported yet as missing.
+        cx.scan(scan);
         self.stage = Stage::Numbering;
     }
 
@@ -313,6 +320,8 @@ impl Watching {
         let stage = core::mem::replace(&mut self.stage, Stage::Start);
         let Stage::Filling(find, plan, docs, _) = stage else { return Ok(None) };
         let order = match (plan.order, plan.access) {
+            // A client that resumes knows the order, which must not depend on the indexes of that time.
+            _ if self.query.limit.is_none() => Ordered::Sort(self.query.sort.clone()),
             // The query was answered by another plan if what was read meanwhile changed what is known of the index.
             (Order::AsTheyCome, Access::Index(part)) if !cx.desk.indexes.holds(&part) => return self.fill(cx),
             (Order::AsTheyCome, Access::Index(part)) => Ordered::Index(part),
@@ -344,7 +353,7 @@ impl Watching {
             // An actor gets the whole answer: changes of documents that it may not list must stay hidden.
             let since = self.since.filter(|since| *since <= self.cursor && cx.actor().is_none());
             let Some(since) = since else {
-                return Ok(Some(self.answer(cx, true)));
+                return Ok(self.answer(cx, true));
             };
             // Documents may have been read as of later changes.
             let (from, to) = (FeedRow::key(since + 1), Bytes::new());
@@ -356,8 +365,8 @@ impl Watching {
         Ok(None)
     }
 
-    /// Returns the changes since `since`; `rows` are the numbered changes after it.
-    fn resume(&mut self, cx: &mut Context<'_>, since: u64, rows: &[Row]) -> Answer {
+    /// Answers with the changes since `since`; `rows` are the numbered changes after it.
+    fn resume(&mut self, cx: &mut Context<'_>, since: u64, rows: &[Row]) -> Option<Answer> {
         let rows: Vec<FeedRow> = rows.iter().filter_map(|(key, row)| FeedRow::decode(key, row).ok()).collect();
         let is_whole = match rows.first() {
             None => since == self.cursor,
@@ -453,13 +462,38 @@ impl Watching {
             }
             return Ok(None);
         }
-        Ok(Some(self.told(cx, false, events)))
+        Ok(self.settle(cx, false, events))
     }
 
-    fn answer(&mut self, cx: &mut Context<'_>, reset: bool) -> Answer {
+    fn answer(&mut self, cx: &mut Context<'_>, reset: bool) -> Option<Answer> {
         let changed = core::mem::take(&mut self.changed);
         let events = self.live.as_mut().map(|live| live.tell(&changed)).unwrap_or_default();
-        self.told(cx, reset, events)
+        self.settle(cx, reset, events)
+    }
+
+    /// Answers with events once they are durable: a client that resumes at their cursor after a crash must not know
+    /// changes that the crash undid.
+    fn settle(&mut self, cx: &mut Context<'_>, reset: bool, events: Vec<LiveEvent>) -> Option<Answer> {
+        let reset = core::mem::take(&mut self.resets) || reset;
+        let partition = self.query.partition;
+        let docs: BTreeSet<DocId> = events.iter().map(LiveEvent::doc).collect();
+        let waits = docs.into_iter().filter(|doc| cx.wait_for(DocRef { partition, doc: *doc })).count();
+        if waits > 0 {
+            self.stage = Stage::Settling(events, reset, waits);
+            return None;
+        }
+        Some(self.told(cx, reset, events))
+    }
+
+    /// Counts a commit that became durable.
+    fn settled(&mut self, cx: &mut Context<'_>) -> Option<Answer> {
+        let Stage::Settling(events, reset, left) = &mut self.stage else { return None };
+        *left -= 1;
+        if *left > 0 {
+            return None;
+        }
+        let (events, reset) = (core::mem::take(events), *reset);
+        Some(self.told(cx, reset, events))
     }
 
     fn told(&mut self, cx: &mut Context<'_>, reset: bool, events: Vec<LiveEvent>) -> Answer {
@@ -504,12 +538,18 @@ impl Watching {
             }
             (Stage::Resuming(since), Wake::Read(ReadResult::Rows { rows, .. })) => {
                 let since = *since;
-                Ok(Some(self.resume(cx, since, &rows)))
+                Ok(self.resume(cx, since, &rows))
             }
             (Stage::Following, Wake::Read(ReadResult::Rows { rows, .. })) => self.take_changes(cx, &rows),
             (Stage::Fetching(fetch, _), wake) => {
                 fetch.wake(cx, wake)?;
                 self.take_docs(cx)
+            }
+            (Stage::Settling(..), Wake::Committed) => Ok(self.settled(cx)),
+            (Stage::Settling(..), Wake::Lost) => {
+                (self.live, self.resets) = (None, true);
+                self.number(cx);
+                Ok(None)
             }
             (Stage::Waiting, Wake::Again) => {
                 self.follow(cx);

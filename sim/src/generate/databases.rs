@@ -174,8 +174,8 @@ fn ask_while_built(draws: &mut Draws, plan: &mut Plan, peer: usize, (place, inde
     }
 }
 
-/// One document changes several times while indexes take it in: some of it is gathered only, and queries are asked, or the
-/// process ends, when what they hold of it is on its way to the disk or there.
+/// One document changes several times while indexes take it in: some of it is gathered only. Queries are asked, or the
+/// process ends, when what indexes hold of it is on its way to the disk or there.
 fn burst(draws: &mut Draws, plan: &mut Plan, peer: usize, (place, index): (u32, u32), at_us: u64) {
     // Documents have the numbers of their collections, and others beyond these.
     let doc = place % ((plan.partitions + 1) * 2);
@@ -186,7 +186,7 @@ fn burst(draws: &mut Draws, plan: &mut Plan, peer: usize, (place, index): (u32, 
             1 | 2 => Ask::Gather { doc },
             _ => Ask::Put { doc },
         };
-        // Some follows right behind a commit, while indexes and live queries read what that changed; some comes from others.
+        // Some follows right behind a commit, while what that changed is read; some comes from others.
         let after =
             After { event: "commit.durable".to_owned(), peer, nth: draws.within(1, 60), delay_us: draws.below(150) };
         let when = if draws.once_in(3) { When::After(after) } else { When::AtUs(at_us) };

@@ -93,8 +93,8 @@ pub(super) const fn is_forbidden(answer: &Answer) -> bool {
 }
 
 impl World<'_> {
-    /// O21, at rest: whoever is bound by rules is told of exactly what these let out, and of what they hide as of what is
-    /// not there.
+    /// O21, at rest: whoever is bound by rules is told of exactly what these let out, and of what they hide as of what
+    /// is not there.
     pub(super) fn check_bound(
         &mut self,
         peer: usize,

@@ -1,5 +1,5 @@
-//! The feed of a peer, read as whoever tells others of changes reads it: numbered changes, and the documents they are about
-//! as they are looked at.
+//! The feed of a peer, read as whoever tells others of changes reads it: numbered changes, and the documents that they
+//! are about as they are looked at.
 
 use super::content::Place;
 use super::{Asked, Docs, World};
@@ -71,7 +71,8 @@ impl World<'_> {
         }
     }
 
-    /// O20: changes come in order, none twice and none left out, and all that is told is durable. Returns whether it is so.
+    /// O20: changes come in order, none twice and none left out, and all that is told is durable. Returns whether it is
+    /// so.
     fn check_changes(&mut self, peer: usize, after: u64, limit: usize, rows: Option<&[FeedRow]>) -> bool {
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return false };
         self.stats.checks += 1;
