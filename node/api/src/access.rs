@@ -137,7 +137,12 @@ async fn admit(State(door): State<Door>, request: Request, next: Next) -> Respon
     match checked(&door, request.headers()).await {
         Ok(who) => {
             let limit = Arc::clone(&door.limit);
-            let mut request = request.map(|body| limit.metered(&who.token.name, body));
+            let (parts, body) = request.into_parts();
+            let body = match limit.metered(&who.token.name, body) {
+                Ok(body) => body,
+                Err(problem) => return problem.into_response(),
+            };
+            let mut request = Request::from_parts(parts, body);
             request.extensions_mut().insert(who);
             next.run(request).await
         }

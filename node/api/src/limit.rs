@@ -73,7 +73,9 @@ impl Limit {
         forget(bytes);
         let over = || {
             let mib = most.get() / MIB_UNITS;
-            let problem = Problem::new(Code::Quota, format!("the token has sent the {mib} MiB that it may send a day"));
+            let kib = units.get();
+            let detail = format!("the token may send {mib} MiB a day, and fewer than {kib} KiB of them are left");
+            let problem = Problem::new(Code::Quota, detail);
             problem.next("wait, or ask the operator for more: [http] mib_per_day")
         };
         match bytes.check_key_n(&token.to_owned(), units) {
@@ -92,12 +94,20 @@ impl Limit {
         self.take_units(token, bytes.div_ceil(UNIT_BYTES))
     }
 
-    /// Returns a body that takes its bytes from the token's quota, and fails once the quota is exceeded.
-    pub(crate) fn metered(self: Arc<Self>, token: &str, body: Body) -> Body {
-        if self.bytes.is_none() || body.is_end_stream() {
-            return body;
+    /// Takes a body from the token's quota. A body of known length is taken whole, so that no part of it is carried out;
+    /// any other body takes its bytes as they come, and fails once the quota is exceeded.
+    ///
+    /// # Errors
+    /// `quota`, with the seconds after which a body of this length is allowed.
+    pub(crate) fn metered(self: Arc<Self>, token: &str, body: Body) -> Result<Body, Problem> {
+        if self.bytes.is_none() {
+            return Ok(body);
         }
-        Body::new(Metered { body, limit: self, token: token.to_owned(), rest: 0 })
+        if let Some(bytes) = body.size_hint().exact() {
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            return self.take_message(token, bytes).map(|()| body);
+        }
+        Ok(Body::new(Metered { body, limit: self, token: token.to_owned(), rest: 0 }))
     }
 
     /// Returns the seconds until a request is allowed, rounded up.
@@ -192,12 +202,40 @@ mod tests {
     #[tokio::test]
     async fn a_body_breaks_off_at_the_quota() {
         let limit = limit(&Settings { mib_per_day: NonZeroU32::new(1), ..Settings::default() });
-        let body = |bytes: usize| Arc::clone(&limit).metered("one", Body::from(vec![0; bytes]));
+        // Without a length, as a stream.
+        let body = |bytes: usize| {
+            let frames = Streamed(Body::from(vec![0; bytes]));
+            Arc::clone(&limit).metered("one", Body::new(frames)).expect("its length is unknown")
+        };
         let read = async |body: Body| axum::body::to_bytes(body, usize::MAX).await;
         assert_eq!(read(body(UNIT_BYTES / 2)).await.expect("there is room").len(), UNIT_BYTES / 2);
         // A body of less than a unit took a whole one.
         let error = read(body(1 << 20)).await.expect_err("one unit is missing");
         assert_eq!(problem_of(error).expect("a problem").code(), Code::Quota);
         read(body((1 << 20) - UNIT_BYTES)).await.expect("the refused body took nothing of it");
+    }
+
+    #[test]
+    fn a_body_of_known_length_is_counted_whole() {
+        let limit = limit(&Settings { mib_per_day: NonZeroU32::new(1), ..Settings::default() });
+        let body = |bytes: usize| Arc::clone(&limit).metered("one", Body::from(vec![0; bytes])).map(drop);
+        body((1 << 20) - UNIT_BYTES).expect("there is room");
+        assert_eq!(body(UNIT_BYTES + 1).expect_err("a byte too many").code(), Code::Quota);
+        body(UNIT_BYTES).expect("the refused body took nothing of it");
+    }
+
+    /// A body that does not tell its length.
+    struct Streamed(Body);
+
+    impl http_body::Body for Streamed {
+        type Data = Bytes;
+        type Error = axum::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+            Pin::new(&mut self.0).poll_frame(context)
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Duration, Interval};
 
-use crate::call::{Broken, Caller};
+use crate::call::{Broken, Caller, Over};
 use crate::problem::{Code, Problem};
 use crate::shape::event;
 
@@ -83,10 +83,9 @@ pub(crate) async fn events(
     let mut beat = tokio::time::interval(BEAT);
     beat.reset();
     let caller = caller.clone();
-    let stop = async move {
-        caller.over().await;
-    };
-    let mut response = Response::new(Body::new(Events { pieces, beat, stop: Box::pin(stop), _slot: slot }));
+    let stop = async move { caller.over().await };
+    let mut response =
+        Response::new(Body::new(Events { pieces, beat, stop: Box::pin(stop), is_over: false, _slot: slot }));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     // Proxies that buffer answers would delay events.
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
@@ -98,7 +97,9 @@ pub(crate) async fn events(
 struct Events<S> {
     pieces: Pieces<S>,
     beat: Interval,
-    stop: Pin<Box<dyn Future<Output = ()> + Send>>,
+    stop: Pin<Box<dyn Future<Output = Over> + Send>>,
+    /// True once the last event was sent.
+    is_over: bool,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -107,8 +108,16 @@ impl<S: Shape> http_body::Body for Events<S> {
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if self.stop.as_mut().poll(context).is_ready() {
+        if self.is_over {
             return Poll::Ready(None);
+        }
+        if let Poll::Ready(over) = self.stop.as_mut().poll(context) {
+            self.is_over = true;
+            let problem = match over {
+                Over::Stopped => Problem::new(Code::Unavailable, "the node stops"),
+                Over::Revoked => Problem::new(Code::Unauthenticated, "the token has ended"),
+            };
+            return Poll::Ready(Some(Ok(Frame::data(event(None, "problem", &problem).into()))));
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.pieces).poll_frame(context) {
             self.beat.reset();

@@ -3,14 +3,11 @@
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use core::pin::Pin;
-use core::task::{Context, Poll, ready};
-use cosmicsync_node::service::serve_stream;
+use cosmicsync_node::service::{Answer, Backend, Command, ErrorCode, Input, Item, ServiceError, serve_stream};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use std::io;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::mpsc;
 
 use crate::access::Door;
 use crate::call::{Caller, Over};
@@ -46,8 +43,8 @@ pub(super) async fn control(
 }
 
 async fn exchange(caller: &Caller, stream: Upgraded) {
-    let counted = Counted { stream: TokioIo::new(stream), caller: caller.clone() };
-    let serving = serve_stream(counted, caller.backend(), caller.stopped());
+    let counted = Arc::new(Counted { caller: caller.clone(), node: caller.backend() });
+    let serving = serve_stream(TokioIo::new(stream), counted, caller.stopped());
     tokio::select! {
         biased;
         () = serving => {}
@@ -63,35 +60,60 @@ async fn revoked(caller: &Caller) {
     }
 }
 
-/// A connection that takes its bytes from the token's quota, and ends once the quota is exceeded.
-struct Counted<S> {
-    stream: S,
+/// A node whose commands and inputs are counted as they come.
+#[derive(Debug)]
+struct Counted {
     caller: Caller,
+    node: Arc<dyn Backend>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let came = buffer.filled().len() - before;
-        Poll::Ready(self.caller.sent(came).map_err(io::Error::other))
+impl Counted {
+    /// Counts bytes that the token sent.
+    fn sent(&self, bytes: usize) -> Result<(), ServiceError> {
+        self.caller.sent(bytes).map_err(|problem| {
+            let error = ServiceError::new(ErrorCode::Refused, problem.to_string());
+            error.next("wait, or ask the operator for more: [http] mib_per_day")
+        })
+    }
+
+    fn command(&self, command: &Command) -> Result<(), ServiceError> {
+        self.sent(serde_json::to_vec(command).map_or(0, |text| text.len()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+impl Backend for Counted {
+    fn call(&self, command: Command, items: mpsc::Sender<Item>) -> Answer<'_> {
+        Box::pin(async move {
+            self.command(&command)?;
+            self.node.call(command, items).await
+        })
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn call_reading(&self, command: Command, mut input: Input, items: mpsc::Sender<Item>) -> Answer<'_> {
+        Box::pin(async move {
+            self.command(&command)?;
+            let (feed, counted) = Input::new();
+            let feeding = async {
+                while let Some(piece) = input.next().await? {
+                    self.sent(piece.len())?;
+                    if !feed.send(piece).await {
+                        // Nobody reads on: the answer says why.
+                        return Ok(());
+                    }
+                }
+                feed.end().await;
+                Ok::<(), ServiceError>(())
+            };
+            let reply = self.node.call_reading(command, counted, items);
+            tokio::pin!(reply, feeding);
+            tokio::select! {
+                biased;
+                reply = &mut reply => reply,
+                fed = &mut feeding => {
+                    fed?;
+                    reply.await
+                }
+            }
+        })
     }
 }

@@ -185,6 +185,14 @@ async fn events_end_when_the_server_stops_and_have_a_limit() {
     open.push(Events::open(&world, "changes?feed=eventsource", None).await);
     world.stop.send_replace(true);
     for mut events in open {
+        // The last event says why.
+        let last = loop {
+            let event = events.next().await;
+            if event.name == "problem" {
+                break event;
+            }
+        };
+        assert_eq!(last.data["detail"], "the node stops");
         while next(&mut events.body).await.is_some() {}
     }
 }

@@ -65,6 +65,36 @@ async fn commands_of_another_machine_are_those_that_the_token_allows() {
 }
 
 #[tokio::test]
+async fn a_command_line_that_sends_too_much_is_told_so() {
+    let settings = Settings { mib_per_day: core::num::NonZeroU32::new(1), ..Settings::default() };
+    let Listening { world, address } = Listening::set(&settings).await;
+    let writer = client(&format!("http://{address}"), &world.write, None).await.expect("a client");
+    let import = Import {
+        collection: "rivers".to_owned(),
+        path: "-".to_owned(),
+        format: Some(Format::Ndjson),
+        ..Import::default()
+    };
+    let (feed, input) = Input::new();
+    let (items, _) = mpsc::channel(1);
+    let feeding = async {
+        let line = format!("{{\"name\":\"{}\"}}\n", "x".repeat(100_000)).into_bytes();
+        for _ in 0..12 {
+            if !feed.send(line.clone()).await {
+                break;
+            }
+        }
+        feed.end().await;
+    };
+    let (imported, ()) = tokio::join!(writer.call_reading(Command::Import(import), input, items), feeding);
+    let error = imported.expect_err("more than a day's quota");
+    assert_eq!(error.code, ErrorCode::Refused, "{error}");
+    assert!(error.message.contains("1 MiB a day"), "{error}");
+    // A small command still fits, as the message says.
+    request(&writer, Command::CollectionList { space: None }).await.expect("it fits");
+}
+
+#[tokio::test]
 async fn https_is_by_a_certificate_that_can_be_renewed() {
     let world = World::new().await;
     let certified = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");

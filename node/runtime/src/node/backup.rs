@@ -38,6 +38,7 @@ impl Acting<'_> {
         }
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone);
         let store = store.ok_or_else(crate::driver::stopping)?;
+        self.note_audit("backup_create", String::new(), true).await;
         let items = items.clone();
         let written = spawn_blocking(move || {
             let snapshot = store.snapshot().map_err(|error| snapshot_error(&error))?;

@@ -376,13 +376,16 @@ fn numbers_of(import: &Import, kind: Kind) -> Option<Vec<String>> {
 
 /// Returns the note about a table without keys, and about columns of numbers that are kept as texts.
 fn hint(columns: &[String], import: &Import, kind: Kind) -> Option<String> {
-    let keyless = "the documents have no keys, so a second import stores them again: --id-column NAME gives them keys";
+    let keyless = "the documents have no keys, so a second import stores them again: --id-column NAME gives them keys (over HTTP: id=NAME)";
     let keyless = (kind.format == Format::Csv && import.id_column.is_none()).then_some(keyless);
     if columns.is_empty() {
         return keyless.map(str::to_owned);
     }
     let flags = columns.iter().map(|column| format!("--number {}", quoted(column))).collect::<Vec<_>>().join(" ");
-    let texts = format!("every cell is kept as a text; to compare and sum numbers, import again with {flags}");
+    let texts = format!(
+        "every cell is kept as a text; to compare and sum numbers, import again with {flags} (over HTTP: numbers={})",
+        columns.join(",")
+    );
     Some(keyless.map_or(texts.clone(), |keyless| format!("{keyless}; {texts}")))
 }
 

@@ -249,6 +249,13 @@ impl<'a> Parser<'a> {
     /// Converts the cells of a table that are to be numbers.
     fn counted(&mut self, row: Row) -> Result<Row, Failed> {
         let Some(columns) = &self.plan.numbers else { return Ok(row) };
+        let known = self.reader.columns();
+        if let Some(column) = columns.iter().find(|column| !known.contains(column)) {
+            let message =
+                format!("there is no column '{column}'; there are {}", shown(&known.iter().collect::<Vec<_>>()));
+            let next = "the same with --number and one of them";
+            return Err(Failed::Other(ServiceError::new(ErrorCode::Usage, message).next(next)));
+        }
         let Row { key, value, at } = row;
         let value = convert(value, columns).map_err(|(column, cell)| {
             let shown: String = cell.chars().take(CELL_CHARS_SHOWN).collect();
@@ -343,9 +350,15 @@ fn row(record: Record, id_column: Option<&str>, columns: &[String]) -> Result<Ro
     }
 }
 
+/// Returns the names of columns for a message.
+fn shown(known: &[&String]) -> String {
+    const SHOWN: usize = 20;
+    let names = known.iter().take(SHOWN).map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    if known.len() > SHOWN { format!("{names} and {} more", known.len() - SHOWN) } else { names }
+}
+
 /// Returns the error for a missing column, or for a value that cannot be a key.
 fn no_key(place: &str, column: &str, value: &Value, columns: &[String]) -> ServiceError {
-    const SHOWN: usize = 20;
     let (message, next) = if found(value, column).is_some() {
         let message = format!(
             "{place}: '{column}' is neither a whole number nor a text of one character or more, so it is no key"
@@ -355,10 +368,8 @@ fn no_key(place: &str, column: &str, value: &Value, columns: &[String]) -> Servi
         let members = if let Value::Map(members) = value { members.keys().collect() } else { Vec::new() };
         // The columns of a table are the members of every row, in order.
         let known: Vec<&String> = if members.len() == columns.len() { columns.iter().collect() } else { members };
-        let shown = known.iter().take(SHOWN).map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
-        let more = if known.len() > SHOWN { format!(" and {} more", known.len() - SHOWN) } else { String::new() };
         (
-            format!("{place}: there is no '{column}'; there are {shown}{more}"),
+            format!("{place}: there is no '{column}'; there are {}", shown(&known)),
             "the same with --id-column and one of them, or without it: keys are made up then".to_owned(),
         )
     };
