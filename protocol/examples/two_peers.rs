@@ -1,16 +1,14 @@
 //! Two peers in memory: one user, an invite, and a document that both edit apart and then merge.
 //! Run with `cargo run -p cosmicsync-protocol --example two_peers`.
 
-mod memory_store;
+pub(crate) mod memory_store;
 
 use cosmicsync_protocol::crdt::{Change, Meta, TextPaths, Value};
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
-use cosmicsync_protocol::ledger::{DocRef, Step};
 use cosmicsync_protocol::pump::{Io, pump};
 use cosmicsync_protocol::storage::{StoreDone, StoreRequest};
-use cosmicsync_protocol::{Endpoint, Recovery, config::Config, documents::Edit, sealed::Invite, time::Now};
-use memory_store::MemoryStore;
-use std::error::Error;
+use cosmicsync_protocol::{Endpoint, documents::Edit, ledger::DocRef, sealed::Invite, time::Now};
+use memory_store::{MemoryStore, Outcome, recover};
 
 /// The time, which stands still here. A program reads its clocks before each input.
 const NOW: Now = Now { mono_us: 1, wall_ms: 1_800_000_000_000 };
@@ -42,16 +40,10 @@ impl Io for Outputs {
 type Peer = (Endpoint, Outputs);
 
 /// Starts a peer with an empty store. A program draws the seed from the operating system.
-fn start(seed: [u8; 32]) -> Result<Peer, Box<dyn Error>> {
+fn start(seed: [u8; 32]) -> Outcome<Peer> {
     let mut outputs = Outputs::default();
-    let mut recovery = Box::new(Recovery::new(Config::default(), seed));
-    loop {
-        let request = recovery.poll_store().ok_or("recovery waits for nothing")?;
-        match recovery.step(NOW, outputs.store.carry_out(request))? {
-            Step::More(more) => recovery = more,
-            Step::Ready(endpoint) => return Ok((*endpoint, outputs)),
-        }
-    }
+    let endpoint = recover(&mut outputs.store, NOW, seed)?;
+    Ok((endpoint, outputs))
 }
 
 /// Connects the second peer to the first, and runs both.
@@ -80,14 +72,14 @@ fn run(peers: &mut [Peer; 2], links: [LinkId; 2]) {
 }
 
 /// Returns the document that both peers have at the end.
-pub(crate) fn merge() -> Result<Value, Box<dyn Error>> {
+pub(crate) fn merge() -> Outcome<Value> {
     let mut peers = [start([1; 32])?, start([2; 32])?];
     let founder = &mut peers[0].0;
     founder.create_user(NOW)?;
     let space = founder.create_space(NOW, "home")?;
     let invite = founder.invite(NOW, space, vec!["host:7071".into()], NOW.wall_ms + 60_000)?.to_line();
-    let collection = founder.collection_id(space, "lists");
-    let doc = founder.doc_id_for_key(space, &collection, "shopping");
+    let collection = founder.collection_id(space, "lists").ok_or("no space")?;
+    let doc = founder.doc_id_for_key(space, &collection, "shopping").ok_or("no space")?;
     let links = connect(&mut peers, Dial::Join(Box::new(Invite::parse(&invite)?)));
     peers.iter_mut().zip(links).for_each(|((endpoint, _), link)| endpoint.handle_link_lost(NOW, link));
     let links = connect(&mut peers, Dial::Sync);
@@ -113,7 +105,7 @@ pub(crate) fn merge() -> Result<Value, Box<dyn Error>> {
 }
 
 #[expect(clippy::print_stdout, reason = "the result of the program")]
-pub(crate) fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Outcome<()> {
     println!("both peers have {:?}", merge()?);
     Ok(())
 }

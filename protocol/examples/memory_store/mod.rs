@@ -4,9 +4,17 @@
 //! `protocol/tests/examples.rs` tests this one.
 
 use bytes::Bytes;
+use cosmicsync_protocol::config::Config;
+use cosmicsync_protocol::ledger::Step;
 use cosmicsync_protocol::storage::{Op, Row, Scan, StoreDone, StoreError, StoreRequest, Table, counted};
+use cosmicsync_protocol::time::Now;
+use cosmicsync_protocol::{Endpoint, Recovery};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::ops::Bound;
+
+/// Result of the examples.
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// Rows by table and key, so that the rows of a table are neighbours.
 #[derive(Debug, Default)]
@@ -85,6 +93,18 @@ impl MemoryStore {
             more |= join.apply(&mut rows, scan.bytes_max, get)?;
         }
         Ok((rows, more))
+    }
+}
+
+/// Reads a store back and returns the endpoint. An empty store becomes a new device.
+pub(crate) fn recover(store: &mut MemoryStore, now: Now, seed: [u8; 32]) -> Outcome<Endpoint> {
+    let mut recovery = Box::new(Recovery::new(Config::default(), seed));
+    loop {
+        let request = recovery.poll_store().ok_or("recovery waits for nothing")?;
+        match recovery.step(now, store.carry_out(request))? {
+            Step::More(more) => recovery = more,
+            Step::Ready(endpoint) => return Ok(*endpoint),
+        }
     }
 }
 
