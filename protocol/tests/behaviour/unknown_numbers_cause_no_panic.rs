@@ -62,6 +62,7 @@ fn an_unknown_partition_takes_no_write() {
         }
         peer.endpoint.publish_excluded(now, doc);
         peer.endpoint.hold(now, doc, Some([(LogNo(no), 7)].into()));
+        peer.endpoint.hold(now, doc, None);
         peer.endpoint.flush(now);
         let made = peer.endpoint.make_values(part);
         peer.pass(60_000_000);
@@ -84,6 +85,7 @@ fn unknown_logs_links_and_requests_are_ignored() {
     for no in NUMBERS {
         let mut peer = Peer::new(1);
         peer.found("home");
+        peer.take_events();
         let (now, log, link) = (peer.now, LogNo(no), LinkId(no.into()));
         let core = &mut peer.endpoint;
         assert_eq!((core.log_id(log), core.is_own_log(log), core.link(link)), (None, false, None));
