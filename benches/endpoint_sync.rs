@@ -108,7 +108,7 @@ fn sync_once(times: &mut Times, rows: &[NewDoc], dictionary: &[u8]) {
     let mut net = Net::joined();
     net.cut();
     let a = &mut net.peers[0];
-    let collection = a.endpoint.collection_id(SpaceNo(0), "cities");
+    let collection = a.endpoint.collection_id(SpaceNo(0), "cities").expect("a space");
     let start = Instant::now();
     let log = a.endpoint.bulk_open(a.now, a.main()).expect("a log");
     for rows in rows.chunks(2_000) {

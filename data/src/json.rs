@@ -2,8 +2,21 @@
 //!
 //! This is the only reader of JSON: of files, of the command line and of the control socket. An integer stays an
 //! integer, and `2.0` stays a float. Values that cannot be kept exactly are refused rather than rounded: integers
-//! beyond 64 bits, numbers beyond a double, duplicate keys, and nesting deeper than a document allows. beyond a double,
-//! keys that appear twice, nesting deeper than a document may have.
+//! beyond 64 bits, numbers beyond a double, duplicate keys, and nesting deeper than a document allows.
+//!
+//! ```
+//! use cosmicsync_data::json::{self, JsonError};
+//!
+//! # fn main() -> Result<(), JsonError> {
+//! let value = json::parse(br#"{"zip": "00501", "n": 9007199254740993, "x": 2.0}"#)?;
+//! assert_eq!(json::to_string(&value), r#"{"n":9007199254740993,"x":2.0,"zip":"00501"}"#);
+//!
+//! let rounded = json::parse(b"[18446744073709551616]");
+//! assert!(matches!(rounded, Err(JsonError::BigInteger { offset: 1 })));
+//! assert!(json::parse(br#"{"a": 1, "a": 2}"#).is_err(), "a duplicate key");
+//! # Ok(())
+//! # }
+//! ```
 
 use cosmicsync_protocol::crdt::{DEPTH_MAX, TextPaths, TextStep, Value};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};

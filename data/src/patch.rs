@@ -3,6 +3,24 @@
 //! Changes are small, because an unchanged part cannot conflict: maps are compared entry by entry, lists by their
 //! common beginning and end. A string is set as a whole; where the document has a text, setting it edits only the part
 //! that differs. Specified in `spec/documents.md`, section 5.
+//!
+//! ```
+//! use cosmicsync_data::{Change, TextPaths, json, patch};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let current = json::parse(br#"{"name": "Ada", "tags": ["a", "c"], "old": true}"#)?;
+//! let wanted = json::parse(br#"{"name": "Ada", "tags": ["a", "b", "c"]}"#)?;
+//! let changes = patch::put(&current, &wanted, &TextPaths::none())?;
+//! let insert = Change::Insert { path: vec!["tags".into()], index: 1, values: vec!["b".into()] };
+//! assert_eq!(changes.len(), 2);
+//! assert!(changes.contains(&insert) && changes.contains(&Change::Remove { path: vec!["old".into()] }));
+//!
+//! // A merge patch names only the entries that change.
+//! let merged = patch::merge_patch(&current, &json::parse(br#"{"old": null, "tags": ["a", "b", "c"]}"#)?)?;
+//! assert_eq!(merged, changes);
+//! # Ok(())
+//! # }
+//! ```
 
 use cosmicsync_protocol::crdt::{Change, Step, TextPaths, Value};
 use std::collections::BTreeMap;

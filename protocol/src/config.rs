@@ -65,6 +65,22 @@ impl Default for Limits {
 }
 
 /// Configuration of an endpoint. The default suits a desktop or a small server.
+///
+/// ```
+/// use cosmicsync_protocol::Recovery;
+/// use cosmicsync_protocol::config::{Config, Limits};
+///
+/// // A telephone: fewer documents in memory, and a window of the smallest size.
+/// let small = Config {
+///     idle_docs_max: 8,
+///     recent_bytes_max: 1024 * 1024,
+///     limits: Limits { window_bytes: 1024 * 1024, ..Limits::default() },
+///     ..Config::default()
+/// };
+/// // An entry of the largest size still fits the window, as `Limits::entry_bytes_max` requires.
+/// assert!(small.limits.entry_bytes_max as u64 <= small.limits.window_bytes / 4 * 3);
+/// let recovery = Recovery::new(small, [7; 32]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Longest time for which edits are gathered before they become an entry, in microseconds.

@@ -46,7 +46,10 @@ impl Entropy {
         *self = Self::new(*hasher.finalize().as_bytes());
     }
 
-    /// Draws a number below `bound`, which must not be zero. The bias is below 2^-32 for bounds up to 2^32.
+    /// Draws a number below `bound`. The bias is below 2^-32 for bounds up to 2^32.
+    ///
+    /// # Panics
+    /// If `bound` is zero.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.rng.next_u64() % bound
     }

@@ -12,6 +12,45 @@
 //!       wait for bytes, completions, connections, or `deadline`; read the clock; handle_*(now, ...)
 //!   }
 //! ```
+//!
+//! A deadline is a request to be called. Here edits wait for others to share their entry:
+//!
+//! ```
+//! use cosmicsync_protocol::endpoint::{Event, LinkId};
+//! use cosmicsync_protocol::pump::{Io, pump};
+//! use cosmicsync_protocol::storage::StoreRequest;
+//! use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
+//! use cosmicsync_protocol::testkit::peer::Peer; // an endpoint with a store in memory
+//! use cosmicsync_protocol::time::Reason;
+//!
+//! /// Counts the requests.
+//! #[derive(Default)]
+//! struct Counter(usize);
+//!
+//! impl Io for Counter {
+//!     fn store(&mut self, _: StoreRequest) {
+//!         self.0 += 1;
+//!     }
+//!     fn has_room(&mut self, _: LinkId) -> bool {
+//!         false
+//!     }
+//!     fn send(&mut self, _: LinkId, _: Vec<u8>) {}
+//!     fn event(&mut self, _: Event) {}
+//! }
+//!
+//! let mut peer = Peer::new(1);
+//! peer.found("home");
+//! let doc = peer.create(doc_id(1), note("a note"), BODY);
+//! let (mut now, mut io) = (peer.now, Counter::default());
+//! let texts = BODY.iter().copied().collect();
+//! peer.endpoint.edit(now, &[(doc, insert(0, "!"))], &texts, false).expect("it is open");
+//!
+//! let deadline = pump(&mut peer.endpoint, now, &mut io).expect("the edit is to be written");
+//! assert_eq!((deadline.reason, io.0), (Reason::Flush, 0));
+//! now.mono_us = deadline.at_us; // the program has waited
+//! pump(&mut peer.endpoint, now, &mut io);
+//! assert_eq!(io.0, 1, "the edit is on its way to the store");
+//! ```
 
 use crate::endpoint::{Endpoint, Event, LinkId};
 use crate::storage::StoreRequest;

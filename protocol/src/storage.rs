@@ -12,6 +12,27 @@
 //! 4. A failed commit applied nothing. After one failure the store fails every later commit until it is reopened.
 //! 5. A read that is [`Read::Durable`] sees the state after one durable commit: the last one that was reported
 //!    when the read was polled, or a later one. It completes before or after any other request.
+//!
+//! ```
+//! use cosmicsync_protocol::storage::{Op, Read, Scan, StoreDone, StoreError, StoreId, StoreRequest, Table};
+//! use cosmicsync_protocol::testkit::store::{MemStore, conformance}; // the test that every store passes
+//!
+//! // A program hands requests over as they are polled, and each completion to `Endpoint::handle_stored`.
+//! let row = |key: &'static str| Op::Put { table: Table::App, key: key.into(), value: "value".into() };
+//! let scan = Scan::of(Table::App, "a".into(), "c".into(), 1024);
+//! let mut store = MemStore::new();
+//! store.submit(StoreRequest::Commit { id: StoreId(1), ops: vec![row("b"), row("a"), row("c")] });
+//! store.submit(StoreRequest::Scan { id: StoreId(2), scan: scan.limit(1), read: Read::Ordered });
+//! assert_eq!(store.complete_next(), Some(StoreDone::Committed { id: StoreId(1) }));
+//! let rows = vec![("a".into(), "value".into())];
+//! assert_eq!(store.complete_next(), Some(StoreDone::Scanned { id: StoreId(2), rows, more: true }));
+//!
+//! // A store checks each request before it touches anything.
+//! let bad = StoreRequest::Commit { id: StoreId(3), ops: vec![row("")] };
+//! assert_eq!(bad.check(), Err(StoreError::Invalid("a key is empty or too long")));
+//!
+//! conformance(&mut MemStore::new());
+//! ```
 
 use bytes::Bytes;
 

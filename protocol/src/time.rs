@@ -3,6 +3,20 @@
 //! The core never reads a clock. Every input carries a [`Now`]; every request to be woken is a [`Deadline`].
 
 /// One reading of both clocks, taken by the driver.
+///
+/// ```
+/// use cosmicsync_protocol::time::Now;
+/// use std::time::{Instant, SystemTime, UNIX_EPOCH};
+///
+/// fn now(started: Instant) -> Now {
+///     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+///     Now { mono_us: started.elapsed().as_micros() as u64, wall_ms: wall.as_millis() as u64 }
+/// }
+///
+/// let started = Instant::now();
+/// assert!(now(started).mono_us <= now(started).mono_us);
+/// assert_eq!(Now { mono_us: 5, wall_ms: 7 }.after_us(2_000), Now { mono_us: 2_005, wall_ms: 9 });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Now {
     /// Monotonic microseconds since an origin of the driver's choice. Never decreases.

@@ -20,7 +20,7 @@ use cosmicsync_protocol::Endpoint;
 use cosmicsync_protocol::crdt::{ChangeError, Meta, TextPaths, Value, VersionId};
 use cosmicsync_protocol::documents::{Edit, EditError, Missing, Snapshot};
 use cosmicsync_protocol::endpoint::{CommitId, ReadId, ReadResult};
-use cosmicsync_protocol::ids::DocId;
+use cosmicsync_protocol::ids::{CollectionId, DocId};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::storage::{Op, Read, Scan, Table};
 use cosmicsync_protocol::sync::SpaceNo;
@@ -449,13 +449,19 @@ impl Context<'_> {
         self.endpoint.space_of(partition).ok_or(RequestError::NotFound)
     }
 
+    /// Returns the id of a collection in the space of a partition.
+    pub(super) fn collection_id(&self, partition: PartNo, name: &str) -> Result<CollectionId, RequestError> {
+        self.endpoint.collection_id(self.space(partition)?, name).ok_or(RequestError::NotFound)
+    }
+
     /// Returns the document of a key.
     pub(super) fn keyed(&self, partition: PartNo, collection: &str, key: &str) -> Result<DocRef, RequestError> {
         check_name("the collection's name", collection)?;
         check_name("the key", key)?;
         let space = self.space(partition)?;
-        let collection = self.endpoint.collection_id(space, collection);
-        Ok(DocRef { partition, doc: self.endpoint.doc_id_for_key(space, &collection, key) })
+        let collection = self.endpoint.collection_id(space, collection).ok_or(RequestError::NotFound)?;
+        let doc = self.endpoint.doc_id_for_key(space, &collection, key).ok_or(RequestError::NotFound)?;
+        Ok(DocRef { partition, doc })
     }
 
     /// Returns the document of a name.
@@ -492,7 +498,7 @@ impl Context<'_> {
     /// Returns the edit that creates a collection's description.
     pub(super) fn describe(&self, doc: DocRef, meta: &CollectionMeta) -> Result<Edit, RequestError> {
         let named = Meta { collection: Some(COLLECTIONS.to_owned()), key: Some(meta.name.clone()), deleted: false };
-        let collection = self.endpoint.collection_id(self.space(doc.partition)?, COLLECTIONS);
+        let collection = self.collection_id(doc.partition, COLLECTIONS)?;
         Ok(Edit::Create { collection, meta: named, value: meta.to_value() })
     }
 
@@ -507,7 +513,7 @@ impl Context<'_> {
     ) -> Result<(Vec<(DocRef, Edit)>, bool), RequestError> {
         let Some(found) = self.endpoint.view(doc) else {
             let meta = Meta { collection: Some(collection.to_owned()), key: key.map(str::to_owned), deleted: false };
-            let collection = self.endpoint.collection_id(self.space(doc.partition)?, collection);
+            let collection = self.collection_id(doc.partition, collection)?;
             return Ok((vec![(doc, Edit::Create { collection, meta, value: value.clone() })], true));
         };
         self.check_whole(doc)?;

@@ -190,9 +190,7 @@ impl Count {
         match cx.endpoint.view(doc) {
             None => self.absent.push(doc),
             Some(found) => {
-                let of = cx.space(self.partition).map(|space| {
-                    cx.endpoint.collection_id(space, found.meta.collection.as_deref().unwrap_or_default())
-                });
+                let of = cx.collection_id(self.partition, found.meta.collection.as_deref().unwrap_or_default());
                 self.deleted += u64::from(found.meta.deleted && of.is_ok_and(|of| self.is_behind(&of, doc)));
             }
         }
@@ -203,9 +201,8 @@ impl Task for Count {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
         match wake {
             Wake::Start => {
-                let space = cx.space(self.partition)?;
-                self.descriptions = cx.endpoint.collection_id(space, COLLECTIONS);
-                self.only = self.name.as_ref().map(|name| cx.endpoint.collection_id(space, name));
+                self.descriptions = cx.collection_id(self.partition, COLLECTIONS)?;
+                self.only = self.name.as_ref().map(|name| cx.collection_id(self.partition, name)).transpose()?;
                 self.scan(cx);
             }
             Wake::Read(ReadResult::Rows { rows, more }) => return Ok(self.take_rows(cx, &rows, more)),

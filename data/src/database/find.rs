@@ -71,8 +71,7 @@ impl Find {
 
     fn start(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         check_name("the collection's name", &self.query.collection)?;
-        let space = cx.space(self.query.partition)?;
-        self.collection = cx.endpoint.collection_id(space, &self.query.collection);
+        self.collection = cx.collection_id(self.query.partition, &self.query.collection)?;
         cx.start_indexes();
         if let Some(doc) = cx.description_doc(self.query.partition, &self.query.collection)?
             && let Stage::Describing(fetch) = &mut self.stage

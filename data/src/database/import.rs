@@ -336,7 +336,7 @@ impl Rows {
     /// Looks up the next keys, as many as one read allows; continues with the updates once all are known.
     fn look_on(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         let (partition, collection) = place(cx, self.import)?;
-        let id = cx.endpoint.collection_id(cx.space(partition)?, &collection);
+        let id = cx.collection_id(partition, &collection)?;
         let rest = self.keyed.iter().skip(self.listed.len()).take(GET_ROWS_MAX);
         let keys: Vec<_> = rest.map(|(doc, ..)| (Table::Doc, listing_key(*doc, &id))).collect();
         if !keys.is_empty() {
@@ -448,7 +448,7 @@ fn bulk_append(
     docs: &[NewDoc],
     unknown: Option<Moment>,
 ) -> Result<CommitId, RequestError> {
-    let collection = cx.endpoint.collection_id(cx.space(import.partition)?, &import.collection);
+    let collection = cx.collection_id(import.partition, &import.collection)?;
     for _ in 0..2 {
         let log = match import.progress.log {
             Some(log) => log,

@@ -58,7 +58,7 @@ impl Changing {
         let stored = cx.endpoint.view(doc).filter(|found| !found.meta.deleted).map(|found| found.value);
         let stored = stored.unwrap_or_else(|| CollectionMeta::new(&self.collection).to_value());
         let mut indexes = stored.entry(INDEXES).map(define::from_value).unwrap_or_default();
-        let collection = cx.endpoint.collection_id(cx.space(self.partition)?, &self.collection);
+        let collection = cx.collection_id(self.partition, &self.collection)?;
         if let IndexChange::Rebuild { name } = &self.change {
             adopt(cx, self.partition, collection, &indexes);
             if !cx.desk.indexes.rebuild(self.partition, collection, name) {
@@ -155,7 +155,7 @@ impl Reading {
         }
         let Some(found) = self.found.as_ref().filter(|_| cx.desk.indexes.loaded) else { return Ok(None) };
         cx.unwatch();
-        let id = cx.endpoint.collection_id(cx.space(partition)?, collection);
+        let id = cx.collection_id(partition, collection)?;
         let found = found.as_ref().filter(|found| !found.meta.deleted);
         let defined = found.and_then(|found| found.value.entry(INDEXES)).map(define::from_value);
         adopt(cx, partition, id, &defined.unwrap_or_default());

@@ -319,9 +319,8 @@ impl Indexer {
 fn rows_of(cx: &mut Context<'_>, doc: DocRef, snapshot: Option<&Snapshot>) -> BTreeMap<Vec<u8>, bool> {
     let mut rows = BTreeMap::new();
     let Some(snapshot) = snapshot.filter(|snapshot| !snapshot.meta.deleted) else { return rows };
-    let Ok(space) = cx.space(doc.partition) else { return rows };
     let name = snapshot.meta.collection.as_deref().unwrap_or_default();
-    let collection = cx.endpoint.collection_id(space, name);
+    let Ok(collection) = cx.collection_id(doc.partition, name) else { return rows };
     let of = cx.desk.indexes.of(doc.partition, collection).map(|(no, index)| (no, index.fields.clone()));
     for (no, fields) in of.collect::<Vec<_>>() {
         let projected = project(&fields, &snapshot.value);

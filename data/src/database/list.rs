@@ -39,9 +39,8 @@ impl Page {
     }
 
     fn start(&self, cx: &Context<'_>) -> Result<Walk, RequestError> {
-        let space = cx.space(self.partition)?;
-        let only = self.collection.as_ref().map(|name| cx.endpoint.collection_id(space, name));
-        let skip = only.is_none().then(|| cx.endpoint.collection_id(space, COLLECTIONS));
+        let only = self.collection.as_ref().map(|name| cx.collection_id(self.partition, name)).transpose()?;
+        let skip = only.is_none().then(|| cx.collection_id(self.partition, COLLECTIONS)).transpose()?;
         Ok(Walk::new(self.partition, only, skip, self.after.as_ref(), self.limit))
     }
 }
@@ -111,7 +110,7 @@ impl Described<(String, Option<String>)> {
 impl<T: core::fmt::Debug + Send> Task for Described<T> {
     fn run(&mut self, cx: &mut Context<'_>, wake: Wake) -> Result<Option<Answer>, RequestError> {
         if self.walk.is_none() {
-            let only = cx.endpoint.collection_id(cx.space(self.partition)?, COLLECTIONS);
+            let only = cx.collection_id(self.partition, COLLECTIONS)?;
             self.walk = Some(Walk::new(self.partition, Some(only), None, None, usize::MAX));
         }
         let Some(walk) = &mut self.walk else { return Ok(None) };

@@ -97,7 +97,7 @@ impl Changing {
             SchemaChange::Set { schema, .. } => Arc::clone(schema),
             SchemaChange::Check => declared.and_then(|declared| declared.schema).ok_or(RequestError::NoSchema)?,
         };
-        let id = cx.endpoint.collection_id(cx.space(self.partition)?, &self.collection);
+        let id = cx.collection_id(self.partition, &self.collection)?;
         let walk = Box::new(Walk::new(self.partition, Some(id), None, None, usize::MAX));
         self.stage = Stage::Walking(walk, schema);
         self.walk(cx)

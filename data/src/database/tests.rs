@@ -336,7 +336,11 @@ fn what_was_not_fetched_is_explained() {
     let (mut nodes, wire) = Node::pair();
     let partition = nodes[0].main();
     let now = nodes[1].now;
-    nodes[1].db.endpoint_mut().set_bodies(now, cosmicsync_protocol::sync::SpaceNo(0), Bodies::HeadOnly);
+    nodes[1]
+        .db
+        .endpoint_mut()
+        .set_bodies(now, cosmicsync_protocol::sync::SpaceNo(0), Bodies::HeadOnly)
+        .expect("a space");
     wire.carry(&mut nodes);
     let wire = Wire::connect(&mut nodes);
     nodes[0].put("a", r#"{"n":1}"#);

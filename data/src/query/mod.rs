@@ -2,6 +2,27 @@
 //! [`Selector::matches`] decides about a given document, and [`bounds`] returns the least that an index must return.
 //! Specified in `spec/query.md`.
 //!
+//! ```
+//! use cosmicsync_data::json;
+//! use cosmicsync_data::query::{Subject, parse};
+//! use cosmicsync_protocol::ids::DocId;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let selector = parse::parse(br#"{"age": {"$gte": 18}, "address.city": {"$in": ["Turin", "Oslo"]}}"#)?;
+//! let matches = |text: &str| {
+//!     let value = json::parse(text.as_bytes())?;
+//!     Ok::<_, json::JsonError>(selector.matches(&Subject::new(&value, DocId::default())))
+//! };
+//! assert!(matches(r#"{"age": 36, "address": {"city": "Oslo"}}"#)?);
+//! assert!(!matches(r#"{"age": 36}"#)?, "a missing field equals nothing");
+//!
+//! // An error names the place in the selector.
+//! let error = parse::parse(br#"{"age": {"$near": 1}}"#).expect_err("it is not supported");
+//! assert_eq!(error.pointer, "/age/$near");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! * [`order`]: the total order of values.
 //! * [`path`]: paths such as `address.city`, and their behaviour at lists.
 //! * [`ast`] and [`parse`]: selectors, read from JSON and written as JSON.

@@ -101,7 +101,7 @@ impl Filler {
         let doc = self.doc(number)?;
         self.endpoint.open(self.now, doc);
         self.drain(0)?;
-        let collection = self.endpoint.collection_id(SpaceNo(0), "notes");
+        let collection = self.endpoint.collection_id(SpaceNo(0), "notes").ok_or("the node has no space")?;
         let meta = Meta { collection: Some("notes".into()), key: Some(number.to_string()), deleted: false };
         let value: Value = [("n", Value::Int(0))].into_iter().collect();
         let create = Edit::Create { collection, meta, value };

@@ -76,7 +76,7 @@ pub struct Bulk<'a> {
 }
 
 pub(crate) fn open(ledger: &mut Ledger, partition: PartNo, batch: &mut Batch) -> Result<LogNo, SpaceError> {
-    let space = ledger.partition(partition).space;
+    let space = ledger.known_partition(partition)?.space;
     if ledger.space(space).current_epoch().is_none() {
         return Err(SpaceError::NoKeys);
     }

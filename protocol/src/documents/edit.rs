@@ -54,6 +54,34 @@ pub enum EditError {
 }
 
 /// Edit of one document.
+///
+/// [`Endpoint::edit`](crate::Endpoint::edit) applies edits of several documents of one partition as one transaction.
+///
+/// ```
+/// use cosmicsync_protocol::crdt::{Change, ChangeError, TextPaths, Value};
+/// use cosmicsync_protocol::documents::{Edit, EditError};
+/// use cosmicsync_protocol::testkit::notes::{doc_id, note};
+/// use cosmicsync_protocol::testkit::peer::Peer; // an endpoint with a store in memory
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut peer = Peer::new(1);
+/// peer.found("home");
+/// let docs = [1, 2].map(|number| peer.create(doc_id(number), note("text"), &["body"]));
+/// let texts = TextPaths::from_iter(["body"]);
+/// let mut edit = |edits: &[_]| peer.endpoint.edit(peer.now, edits, &texts, true);
+///
+/// // All or none: the second edit does not fit, so the first is not made either.
+/// let set = |value: i64| Change::Set { path: vec!["count".into()], value: Value::Int(value) };
+/// let past = Change::Splice { path: vec!["body".into()], at: 99, delete: 0, insert: "x".into() };
+/// let refused = edit(&[(docs[0], Edit::Apply(vec![set(1)])), (docs[1], Edit::Apply(vec![past]))]);
+/// assert_eq!(refused, Err(EditError::Change(ChangeError::PastEnd(0))));
+///
+/// edit(&[(docs[0], Edit::Apply(vec![set(2)])), (docs[1], Edit::SetDeleted(true))])?;
+/// assert_eq!(peer.value(doc_id(1)).ok_or("it exists")?.entry("count"), Some(&Value::Int(2)));
+/// assert!(peer.snapshot(doc_id(2)).ok_or("it is marked, not gone")?.meta.deleted);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Edit {
     /// Creates a document that does not exist yet.
@@ -136,12 +164,12 @@ impl Documents {
     /// because a hold excludes their dependencies. The next entry would reuse the ids of their operations.
     fn lacks_own(&self, ledger: &Ledger, part: PartNo, edits: &[(DocRef, Edit)]) -> bool {
         let docs = edits.iter().filter_map(|(doc, _)| self.docs.get(doc));
-        ledger.partition(part).live.is_some_and(|live| docs.into_iter().any(|state| state.lacks(live)))
+        ledger.live(part).is_some_and(|live| docs.into_iter().any(|state| state.lacks(live)))
     }
 
     /// Returns the peer id of the live log that this store writes in a partition.
     fn writer(&self, ledger: &mut Ledger, part: PartNo) -> Result<u64, EditError> {
-        let space = ledger.partition(part).space;
+        let space = ledger.known_partition(part)?.space;
         if ledger.space(space).current_epoch().is_none() {
             return Err(SpaceError::NoKeys.into());
         }

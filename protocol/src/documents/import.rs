@@ -29,7 +29,7 @@ impl Documents {
             self.start_over(ledger, doc);
             return;
         }
-        if let Some(live) = ledger.partition(doc.partition).live
+        if let Some(live) = ledger.live(doc.partition)
             && state.left_out.iter().any(|at| at.log == live)
         {
             // Later entries of the log would be excluded in this document, too.

@@ -312,7 +312,8 @@ impl Pass {
     }
 
     fn take_index(&mut self, ledger: &mut Ledger, scan: &Scan, found: &[Option<Row>], more: bool) {
-        let by_itself = !ledger.may_exclude(ledger.partition(self.partition).space);
+        let space = ledger.known_partition(self.partition).map(|partition| partition.space);
+        let by_itself = space.is_ok_and(|space| !ledger.may_exclude(space));
         let mut last = None;
         for (row_key, row) in found.iter().flatten() {
             let Ok(row) = IndexRow::decode(row_key, row) else { continue };

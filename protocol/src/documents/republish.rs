@@ -123,7 +123,7 @@ impl Documents {
 
     /// Returns the peer id of a live log that has no operation in a document yet.
     fn fresh_writer(&mut self, ledger: &mut Ledger, doc: DocRef, batch: &mut Batch) -> Option<u64> {
-        let space = ledger.partition(doc.partition).space;
+        let space = ledger.known_partition(doc.partition).ok()?.space;
         ledger.space(space).current_epoch()?;
         let log = ledger.live_log(doc.partition, batch);
         let peer = peer_id(&ledger.registry.log(log).id);
@@ -140,7 +140,7 @@ impl Documents {
     /// Ends the live log of a partition, so that edits continue in a new one.
     pub(super) fn end_live_log(&mut self, ledger: &mut Ledger, part: PartNo) {
         self.flush(ledger);
-        if let Some(log) = ledger.partition(part).live {
+        if let Some(log) = ledger.live(part) {
             ledger.end_log(log);
         }
     }

@@ -41,13 +41,88 @@ const DRIFT_MS_MAX: u64 = 60_000;
 
 /// The sans-IO core that a runtime drives: logs, keys, open documents and links in one object.
 ///
-/// Inputs are `handle_*` calls and commands, each with the time. The runtime drains the outputs with
-/// [`poll_store`](Self::poll_store), [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event)
-/// and [`poll_timeout`](Self::poll_timeout), in any order; [`pump`](fn@crate::pump) is the loop that does so.
-/// [`Recovery`](crate::Recovery) reads a store back and ends as an endpoint.
+/// [`Recovery`](crate::Recovery) makes an endpoint from a store, and [`pump`](fn@crate::pump) drives it.
 ///
-/// Inputs may come in any number between two drains. Nothing is sent or acknowledged before the store has
-/// confirmed it. No bytes of a peer cause a panic.
+/// # Methods
+///
+/// * Facts: [`handle_link_up`](Self::handle_link_up), [`handle_bytes`](Self::handle_bytes),
+///   [`handle_link_lost`](Self::handle_link_lost), [`handle_stored`](Self::handle_stored),
+///   [`handle_timeout`](Self::handle_timeout), [`stir`](Self::stir).
+/// * Outputs: [`poll_store`](Self::poll_store), [`poll_transmit`](Self::poll_transmit),
+///   [`poll_event`](Self::poll_event), [`poll_timeout`](Self::poll_timeout).
+/// * Users and spaces: [`create_user`](Self::create_user), [`create_space`](Self::create_space),
+///   [`create_partition`](Self::create_partition), [`invite`](Self::invite), [`set_bodies`](Self::set_bodies),
+///   [`spaces`](Self::spaces), [`partitions`](Self::partitions).
+/// * Documents: [`open`](Self::open), [`edit`](Self::edit), [`view`](Self::view), [`close`](Self::close),
+///   [`flush`](Self::flush), [`collection_id`](Self::collection_id), [`doc_id_for_key`](Self::doc_id_for_key).
+/// * Imports: [`bulk_open`](Self::bulk_open), [`bulk_append`](Self::bulk_append), [`bulk_close`](Self::bulk_close).
+/// * Rows of the layer above: [`read`](Self::read), [`scan`](Self::scan), [`write`](Self::write),
+///   [`edit_with`](Self::edit_with).
+/// * State: [`links`](Self::links), [`link`](Self::link), [`logs`](Self::logs), [`stats`](Self::stats),
+///   [`device`](Self::device).
+/// * End: [`close_link`](Self::close_link), [`shut_down`](Self::shut_down).
+///
+/// # Order of the polls
+///
+/// Inputs may come in any number between two drains, and the outputs may be polled in any order. `pump` does it thus:
+///
+/// 1. `poll_store` until it returns `None`.
+/// 2. `poll_transmit` for each of `links` that takes bytes, until it returns false. A link without room is left out.
+/// 3. `poll_event` until it returns `None`.
+/// 4. Again from 1, until a round returns nothing, because the search for bytes may lead to a request.
+/// 5. `poll_timeout`, which is the time of the next call at the latest.
+///
+/// Nothing is sent or acknowledged before the store has confirmed it.
+///
+/// # Time
+///
+/// * The monotonic clock of `now` never goes back; an earlier reading counts as the latest one.
+/// * `handle_timeout` may come early or late. A deadline that has passed is due at once.
+/// * A drift of more than a minute between the clocks from one input to the next means that the machine slept or its
+///   memory was copied: the logs of this process end, and the next edit opens others.
+///
+/// # Errors
+///
+/// A command that returns an error has changed nothing. Numbers of spaces, partitions, logs and links are local to one
+/// endpoint; an unknown one is an error or `None`, and a fact about an unknown link is ignored.
+///
+/// ```
+/// use cosmicsync_protocol::crdt::{Change, Meta, TextPaths, Value};
+/// use cosmicsync_protocol::documents::Edit;
+/// use cosmicsync_protocol::endpoint::Event;
+/// use cosmicsync_protocol::ledger::DocRef;
+/// use cosmicsync_protocol::testkit::peer::Peer; // an endpoint with a store in memory
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut peer = Peer::new(1);
+/// let space = peer.found("home");
+/// let now = peer.now;
+/// let partition = peer.endpoint.partition(space, "main").ok_or("every space has it")?;
+/// let collection = peer.endpoint.collection_id(space, "notes").ok_or("the space is known")?;
+/// let doc = peer.endpoint.doc_id_for_key(space, &collection, "first").ok_or("the space is known")?;
+/// let doc = DocRef { partition, doc };
+///
+/// // A document is edited while it is open.
+/// peer.endpoint.open(now, doc);
+/// peer.settle(); // pumps, and completes the store's requests
+/// assert_eq!(peer.take_events().pop(), Some(Event::Opened { doc, exists: false, changed: false }));
+///
+/// let texts = TextPaths::from_iter(["body"]);
+/// let value = Value::from_iter([("body", "world")]);
+/// let create = Edit::Create { collection, meta: Meta::default(), value };
+/// peer.endpoint.edit(now, &[(doc, create)], &texts, false)?;
+/// let hello = Change::Splice { path: vec!["body".into()], at: 0, delete: 0, insert: "hello, ".into() };
+/// let commit = peer.endpoint.edit(now, &[(doc, Edit::Apply(vec![hello]))], &texts, true)?;
+///
+/// // It is visible at once, and durable once the event names its commit.
+/// let snapshot = peer.endpoint.view(doc).ok_or("it is open and exists")?;
+/// assert_eq!(snapshot.value.entry("body").and_then(Value::as_text), Some("hello, world"));
+/// peer.settle();
+/// let durable = |event: &Event| matches!(event, Event::Committed { commits } if commits.contains(&commit));
+/// assert!(peer.take_events().iter().any(durable));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Endpoint {
     ledger: Ledger,
@@ -150,7 +225,8 @@ impl Endpoint {
         self.links.ids()
     }
 
-    /// Opens and pins a document; [`Event::Opened`] follows.
+    /// Opens and pins a document; [`Event::Opened`] follows. A document of an unknown partition opens as one that does
+    /// not exist.
     pub fn open(&mut self, now: Now, doc: DocRef) {
         self.advance(now);
         self.documents.open(&mut self.ledger, doc, &mut self.events);
@@ -258,10 +334,12 @@ impl Endpoint {
     }
 
     /// Republishes all excluded entries of a document as this process's own, whoever wrote them.
-    /// [`Event::Republished`] follows if there are any.
+    /// [`Event::Republished`] follows if there are any. Without effect if there is no such partition here.
     pub fn publish_excluded(&mut self, now: Now, doc: DocRef) {
         self.advance(now);
-        self.documents.publish_excluded(&mut self.ledger, doc);
+        if self.space_of(doc.partition).is_some() {
+            self.documents.publish_excluded(&mut self.ledger, doc);
+        }
         self.settle();
     }
 

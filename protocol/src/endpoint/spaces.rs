@@ -103,15 +103,17 @@ impl Endpoint {
     /// Adds a partition.
     ///
     /// # Errors
-    /// Fails if the name is taken, or the space's keys are not here.
+    /// Fails if the name is taken, or the space is unknown or its keys are not here.
     pub fn create_partition(&mut self, now: Now, space: SpaceNo, name: &str) -> Result<PartNo, SpaceError> {
         self.command(now, |ledger, batch| ledger.create_partition(space, name, batch))
     }
 
-    /// Makes an invite to a space for one device.
+    /// Makes an invite to a space for one device. `addresses` are those at which this device can be dialled, best
+    /// first; `expires_ms` is the end of its validity on the wall clock, in milliseconds since the Unix epoch.
     ///
     /// # Errors
-    /// Fails without a user key, with too many open invites, or with an invalid address.
+    /// Fails without a user key, if the space is unknown, with too many open invites, or unless there are 1 to 8
+    /// addresses of the form `HOST:PORT`.
     pub fn invite(
         &mut self,
         now: Now,
@@ -122,18 +124,24 @@ impl Endpoint {
         self.command(now, |ledger, batch| ledger.invite(space, addresses, expires_ms, batch))
     }
 
-    /// Chooses the bodies of a space that are fetched. Control is always fetched whole.
-    pub fn set_bodies(&mut self, now: Now, space: SpaceNo, bodies: Bodies) {
+    /// Chooses the bodies of a space that are fetched. Control is always fetched whole. All links close, and the next
+    /// ones follow the choice.
+    ///
+    /// # Errors
+    /// [`SpaceError::UnknownSpace`].
+    pub fn set_bodies(&mut self, now: Now, space: SpaceNo, bodies: Bodies) -> Result<(), SpaceError> {
         self.advance(now);
+        self.ledger.known_space(space)?;
         self.ledger.set_bodies(space, bodies);
         self.links.close_all(CloseCode::Renew, &mut self.events);
         self.settle();
+        Ok(())
     }
 
     /// Opens a log for an import into a partition.
     ///
     /// # Errors
-    /// Fails if the space's keys are not here.
+    /// Fails if the partition is unknown, or the space's keys are not here.
     pub fn bulk_open(&mut self, now: Now, partition: PartNo) -> Result<LogNo, SpaceError> {
         self.command(now, |ledger, batch| bulk::open(ledger, partition, batch))
     }
@@ -172,14 +180,16 @@ impl Endpoint {
         mint_doc_id(now.wall_ms, random)
     }
 
-    /// Returns the id of a collection by its name.
-    pub fn collection_id(&self, space: SpaceNo, name: &str) -> CollectionId {
-        self.ledger.space(space).collection(name)
+    /// Returns the id of a collection by its name; `None` if there is no such space here. The collection need not
+    /// exist.
+    pub fn collection_id(&self, space: SpaceNo, name: &str) -> Option<CollectionId> {
+        self.ledger.known_space(space).ok().map(|space| space.collection(name))
     }
 
-    /// Returns the id of a document by its collection and key.
-    pub fn doc_id_for_key(&self, space: SpaceNo, collection: &CollectionId, key: &str) -> DocId {
-        self.ledger.space(space).doc_for_key(collection, key)
+    /// Returns the id of a document by its collection and key; `None` if there is no such space here. The document
+    /// need not exist: devices that make it apart merge.
+    pub fn doc_id_for_key(&self, space: SpaceNo, collection: &CollectionId, key: &str) -> Option<DocId> {
+        self.ledger.known_space(space).ok().map(|space| space.doc_for_key(collection, key))
     }
 
     /// Returns all spaces known here.

@@ -3,6 +3,35 @@
 //! Every id is a hash or a public key, so anyone can check one and no authority assigns them. The records here
 //! carry their own signatures and are hashed and signed as the bytes that travel. This module never knows a link, a
 //! role or a clock: only the handshake checks whether a certificate is *current* (`spec/identity.md`).
+//!
+//! A runtime makes a user with [`Endpoint::create_user`](crate::Endpoint::create_user):
+//!
+//! ```
+//! use cosmicsync_protocol::identity::{RecoveryKey, did_key, parse_did_key};
+//! use cosmicsync_protocol::ledger::SpaceError;
+//! use cosmicsync_protocol::testkit::peer::Peer; // an endpoint with a store in memory
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut peer = Peer::new(1);
+//! assert!(peer.endpoint.credential().is_none());
+//!
+//! // The recovery key is returned once and stored nowhere: the user writes its 32 bytes down.
+//! let recovery_key = peer.endpoint.create_user(peer.now)?;
+//! let written_down = recovery_key.secret();
+//! assert_eq!(RecoveryKey::from_secret(&written_down).commitment(), recovery_key.commitment());
+//!
+//! // A device belongs to one user.
+//! assert_eq!(peer.endpoint.create_user(peer.now).err(), Some(SpaceError::HasUser));
+//! let credential = peer.endpoint.credential().ok_or("the user was made")?;
+//! assert_eq!(credential.device().device, peer.endpoint.device());
+//!
+//! // The id of a device is its public key, and has a form for people and other systems.
+//! let text = did_key(&peer.endpoint.device());
+//! assert!(text.starts_with("did:key:z6Mk"));
+//! assert_eq!(parse_did_key(&text)?, peer.endpoint.device());
+//! # Ok(())
+//! # }
+//! ```
 
 mod certificate;
 mod derived;

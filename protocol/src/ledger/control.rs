@@ -39,6 +39,9 @@ pub enum SpaceError {
     /// No such space here.
     #[error("there is no such space here")]
     UnknownSpace,
+    /// No such partition here.
+    #[error("there is no such partition here")]
+    UnknownPartition,
     /// The space's keys have not arrived yet.
     #[error("the keys of this space have not arrived yet: connect to a device that has them")]
     NoKeys,
@@ -112,11 +115,12 @@ impl Ledger {
         batch: &mut Batch,
     ) -> Result<PartNo, SpaceError> {
         check_name(name)?;
-        let id = partition_id(&self.space(space).id, name);
-        if self.space(space).current_epoch().is_none() {
+        let known = self.known_space(space)?;
+        let id = partition_id(&known.id, name);
+        if known.current_epoch().is_none() {
             return Err(SpaceError::NoKeys);
         }
-        if self.space(space).partitions.get(&id).is_some_and(|no| !self.partition(*no).name.is_empty()) {
+        if known.partitions.get(&id).is_some_and(|no| !self.partition(*no).name.is_empty()) {
             return Err(SpaceError::Name);
         }
         let no = self.know_partition(space, id, name, batch);

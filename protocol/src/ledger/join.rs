@@ -123,12 +123,12 @@ impl Ledger {
         if me.user_key.is_none() {
             return Err(SpaceError::NoUserKey);
         }
+        let space_id = self.known_space(space)?.id;
         self.forget_expired(batch);
         if self.invited.len() >= INVITED_MAX {
             return Err(SpaceError::TooManyInvites);
         }
         let noise = self.own.keys.public().noise;
-        let space_id = self.space(space).id;
         let invite = Invite::create(addresses, space_id, noise, expires_ms, &mut self.entropy)?;
         let invited = Invited { psk: *invite.psk(), space, expires_ms, used_by: None };
         batch.ops.push(invited.row());

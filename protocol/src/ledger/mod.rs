@@ -250,6 +250,21 @@ impl Ledger {
         &self.partitions[no.0 as usize]
     }
 
+    /// Returns a space by a number that a caller may have made.
+    pub(crate) fn known_space(&self, no: SpaceNo) -> Result<&Space, SpaceError> {
+        self.spaces.get(no.0 as usize).ok_or(SpaceError::UnknownSpace)
+    }
+
+    /// Returns a partition by a number that a caller may have made.
+    pub(crate) fn known_partition(&self, no: PartNo) -> Result<&Partition, SpaceError> {
+        self.partitions.get(no.0 as usize).ok_or(SpaceError::UnknownPartition)
+    }
+
+    /// Returns the log that this process writes in a partition, if there is one.
+    pub(crate) fn live(&self, part: PartNo) -> Option<LogNo> {
+        self.known_partition(part).ok().and_then(|partition| partition.live)
+    }
+
     pub(crate) fn poll_store(&mut self) -> Option<StoreRequest> {
         self.store.poll()
     }

@@ -55,7 +55,44 @@ const TABLES: [Table; 6] = [Table::Meta, Table::Secret, Table::Space, Table::Par
 /// Reads a store back. Drive it like an endpoint: [`poll_store`](Self::poll_store), then [`step`](Self::step).
 ///
 /// Tables are read one after the other, and rows are taken in as they come, so recovery never holds more than
-/// one page of them.
+/// one page of them. An empty store becomes a new device, whose keys are in the first commit of the endpoint.
+///
+/// ```
+/// use cosmicsync_protocol::config::Config;
+/// use cosmicsync_protocol::ledger::{RecoverError, Step};
+/// use cosmicsync_protocol::testkit::store::MemStore; // in place of a store of your own
+/// use cosmicsync_protocol::time::Now;
+/// use cosmicsync_protocol::{Endpoint, Recovery};
+///
+/// fn recover(store: &mut MemStore, now: Now, seed: [u8; 32]) -> Result<Endpoint, RecoverError> {
+///     let mut recovery = Box::new(Recovery::new(Config::default(), seed));
+///     loop {
+///         while let Some(request) = recovery.poll_store() {
+///             store.submit(request);
+///         }
+///         let done = store.complete_next().expect("recovery always has a read under way");
+///         match recovery.step(now, done)? {
+///             Step::More(more) => recovery = more,
+///             Step::Ready(endpoint) => return Ok(*endpoint),
+///         }
+///     }
+/// }
+///
+/// # fn main() -> Result<(), RecoverError> {
+/// let (mut store, now) = (MemStore::new(), Now { mono_us: 1, wall_ms: 1_800_000_000_000 });
+/// let mut first = recover(&mut store, now, [1; 32])?;
+/// while let Some(request) = first.poll_store() {
+///     store.submit(request);
+/// }
+/// store.complete_all();
+///
+/// // The next start draws another seed. The device stays the same; the process is another one.
+/// let second = recover(&mut store, now, [2; 32])?;
+/// assert_eq!(first.device(), second.device());
+/// assert_ne!(first.process().instance, second.process().instance);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Recovery {
     ledger: Ledger,

@@ -44,6 +44,32 @@ pub enum InviteError {
 }
 
 /// The data with which a new device joins. It is a secret: the first device that has it joins.
+///
+/// ```
+/// use cosmicsync_protocol::endpoint::Dial;
+/// use cosmicsync_protocol::sealed::{Invite, InviteError};
+/// use cosmicsync_protocol::testkit::peer::Peer; // an endpoint with a store in memory
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // The inviter: one device may join, within an hour, at one of these addresses.
+/// let mut inviter = Peer::new(1);
+/// let space = inviter.found("home");
+/// let expires_ms = inviter.now.wall_ms + 3_600_000;
+/// let invite = inviter.endpoint.invite(inviter.now, space, vec!["host.example:7071".into()], expires_ms)?;
+/// let line = invite.to_line();
+///
+/// // The new device: a person pastes the line. A typing error is found before anything is dialled.
+/// assert_eq!(Invite::parse(&line[..line.len() - 1]), Err(InviteError::Damaged));
+/// let invite = Invite::parse(&line)?;
+/// assert_eq!(invite.addresses(), ["host.example:7071"]);
+///
+/// // It dials the address and reports the link with this purpose.
+/// let mut joiner = Peer::new(2);
+/// let link = joiner.endpoint.handle_link_up(joiner.now, Some(Dial::Join(Box::new(invite))));
+/// assert!(joiner.endpoint.poll_transmit(joiner.now, link, &mut Vec::new()), "the handshake begins");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct Invite {
     /// Addresses of the inviter, 1 to 8, best first.

@@ -147,7 +147,7 @@ impl Peer {
     /// If the document is refused.
     pub fn create(&mut self, doc: DocId, value: Value, texts: &[&str]) -> DocRef {
         let doc = self.open(doc);
-        let collection = self.endpoint.collection_id(SpaceNo(0), "notes");
+        let collection = self.endpoint.collection_id(SpaceNo(0), "notes").expect("a space");
         let meta = Meta { collection: Some("notes".into()), ..Meta::default() };
         self.edit(doc, Edit::Create { collection, meta, value }, texts).expect("a new document");
         doc

@@ -180,7 +180,7 @@ impl World {
             Do::Create { peer, doc } => {
                 let at = self.doc(peer, doc);
                 let token = self.token(doc);
-                let collection = self.peers[peer].endpoint.collection_id(SpaceNo(0), "notes");
+                let collection = self.peers[peer].endpoint.collection_id(SpaceNo(0), "notes").expect("a space");
                 let edit = Edit::Create { collection, meta: Meta::default(), value: note(&token.1) };
                 self.edit(peer, vec![(at, edit)], vec![token], false);
             }
@@ -216,7 +216,7 @@ impl World {
             Do::Leave { peer, to } => self.leave(peer, to),
             Do::Bodies { peer, bodies } => {
                 let state = &mut self.peers[peer];
-                state.endpoint.set_bodies(state.now, SpaceNo(0), bodies);
+                state.endpoint.set_bodies(state.now, SpaceNo(0), bodies).expect("a space");
             }
             Do::Run { completions, bytes, rounds } => {
                 for _ in 0..rounds {
@@ -350,7 +350,7 @@ impl World {
     fn import(&mut self, peer: usize, docs: usize, close: bool) {
         let main = self.peers[peer].main();
         let state = &mut self.peers[peer];
-        let collection = state.endpoint.collection_id(SpaceNo(0), "imported");
+        let collection = state.endpoint.collection_id(SpaceNo(0), "imported").expect("a space");
         let begun = self.imports.get(&peer).and_then(|id| state.endpoint.log_no(id));
         let Some(log) = begun.or_else(|| state.endpoint.bulk_open(state.now, main).ok()) else { return };
         let numbers = self.next_import..self.next_import + docs as u32;
@@ -516,7 +516,7 @@ fn checked(peer: &mut Peer, doc: u32, config: &Config) -> Option<Snapshot> {
     }
     assert_eq!(wrong_count(peer.store.rows()), None);
     for name in ["notes", "imported"] {
-        let collection = peer.endpoint.collection_id(SpaceNo(0), name);
+        let collection = peer.endpoint.collection_id(SpaceNo(0), name).expect("a space");
         let wrong = wrong_doubt(peer.store.rows(), at, &collection, live.as_ref());
         assert_eq!(wrong, None, "of document {doc}");
     }

@@ -10,7 +10,7 @@ fn lacking(peer: &Peer) -> u64 {
 
 fn follow(net: &mut Net, peer: usize, bodies: Bodies) {
     let peer = &mut net.peers[peer];
-    peer.endpoint.set_bodies(peer.now, SpaceNo(0), bodies);
+    peer.endpoint.set_bodies(peer.now, SpaceNo(0), bodies).expect("a space");
     peer.settle();
 }
 

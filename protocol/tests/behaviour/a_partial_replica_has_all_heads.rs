@@ -16,7 +16,7 @@ fn three() -> Net {
 
 fn policy(net: &mut Net, peer: usize, bodies: Bodies) {
     let peer = &mut net.peers[peer];
-    peer.endpoint.set_bodies(peer.now, SpaceNo(0), bodies);
+    peer.endpoint.set_bodies(peer.now, SpaceNo(0), bodies).expect("a space");
     peer.settle();
 }
 

@@ -35,7 +35,8 @@ fn create(peer: &mut Peer, space: &str, doc: u8) {
     let doc = document(peer, space, doc);
     peer.endpoint.open(peer.now, doc);
     peer.settle();
-    let collection = peer.endpoint.collection_id(peer.endpoint.space_of(doc.partition).expect("known"), "notes");
+    let collection =
+        peer.endpoint.collection_id(peer.endpoint.space_of(doc.partition).expect("known"), "notes").expect("a space");
     let meta = Meta { collection: Some("notes".into()), ..Meta::default() };
     let value = Value::from(space);
     let value = [("of", value)].into_iter().collect();

@@ -125,7 +125,7 @@ fn many_small_documents_and_large_ones_after_them_find_room() {
     let mut net = Net::joined();
     let peer = &mut net.peers[0];
     let docs: Vec<_> = (0..1_600).map(|number| peer.open(doc_id(number))).collect();
-    let collection = peer.endpoint.collection_id(SpaceNo(0), "notes");
+    let collection = peer.endpoint.collection_id(SpaceNo(0), "notes").expect("a space");
     let mut create = |peer: &mut Peer, docs: &[DocRef], len: usize| {
         let mut edit = |_: &DocRef| {
             let value = [("a", Value::from(noise(len)))].into_iter().collect();

@@ -24,7 +24,7 @@ fn arrives_whole(erasable: Erasable) {
     let mut net = Net::joined();
     let peer = &mut net.peers[0];
     let main = peer.main();
-    let collection = peer.endpoint.collection_id(SpaceNo(0), "zips");
+    let collection = peer.endpoint.collection_id(SpaceNo(0), "zips").expect("a space");
     let mut id = peer.endpoint.mint_doc_id(peer.now);
     let docs: Vec<NewDoc> = (0..5_000)
         .map(|number| {
@@ -64,7 +64,7 @@ fn small_documents_that_do_not_compress() {
         };
         let peer = &mut net.peers[0];
         let main = peer.main();
-        let collection = peer.endpoint.collection_id(SpaceNo(0), "noise");
+        let collection = peer.endpoint.collection_id(SpaceNo(0), "noise").expect("a space");
         let new = |number: u32| {
             let value = [("a", Value::from(noise()))].into_iter().collect();
             NewDoc { doc: doc_id(number), meta: Meta::default(), value }

@@ -12,7 +12,7 @@ fn an_import_larger_than_the_credit_window_arrives() {
     let mut net = Net::joined();
     let peer = &mut net.peers[0];
     let log = peer.endpoint.bulk_open(peer.now, peer.main()).expect("a log");
-    let collection = peer.endpoint.collection_id(SpaceNo(0), "noise");
+    let collection = peer.endpoint.collection_id(SpaceNo(0), "noise").expect("a space");
     // Text that does not compress, so that some hundred documents fill a window of two mebibytes more than once.
     let mut state = 1u64;
     let mut noise = || -> String {

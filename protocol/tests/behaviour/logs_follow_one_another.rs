@@ -58,7 +58,7 @@ fn held(peer: &Peer, newest: u64, logs: &[LogId]) -> Vec<u64> {
     net.join(1, 0);
     for bodies in [Bodies::HeadOnly, Bodies::Newest(newest)] {
         let replica = &mut net.peers[1];
-        replica.endpoint.set_bodies(replica.now, SpaceNo(0), bodies);
+        replica.endpoint.set_bodies(replica.now, SpaceNo(0), bodies).expect("a space");
         replica.settle();
         net.cut();
         net.dial(1, 0);

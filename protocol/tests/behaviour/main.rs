@@ -40,6 +40,7 @@ mod peers_converge_whatever_happens;
 mod queues_stay_bounded;
 mod same_seed_same_outputs;
 mod two_devices_converge;
+mod unknown_numbers_cause_no_panic;
 mod values_made_at_once_are_what_the_entries_say;
 mod what_is_not_admitted_is_not_read;
 mod what_is_refused_leaves_no_trace;

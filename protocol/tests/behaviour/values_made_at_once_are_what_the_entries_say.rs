@@ -29,7 +29,7 @@ fn import(peer: &mut Peer, from: u32, erasable: Erasable, known: bool) {
         })
         .collect();
     let main = peer.main();
-    let collection = peer.endpoint.collection_id(SpaceNo(0), "notes");
+    let collection = peer.endpoint.collection_id(SpaceNo(0), "notes").expect("a space");
     let log = peer.endpoint.bulk_open(peer.now, main).expect("an import");
     let texts = &BODY.iter().collect::<TextPaths>();
     for docs in docs.chunks(60) {
@@ -142,7 +142,7 @@ fn of_a_document_that_came_after_it_was_looked_for() {
     net.run();
     let peer = &mut net.peers[1];
     let main = peer.main();
-    let collection = peer.endpoint.collection_id(SpaceNo(0), "notes");
+    let collection = peer.endpoint.collection_id(SpaceNo(0), "notes").expect("a space");
     let log = peer.endpoint.bulk_open(peer.now, main).expect("an import");
     let docs = [NewDoc { doc: scattered(3), meta: Meta::default(), value: note("mine") }];
     let texts = &BODY.iter().collect::<TextPaths>();

@@ -94,7 +94,7 @@ impl World<'_> {
         {
             self.violation(OracleId::O4, Some(peer), format!("what is cached of document {doc} is out of date"));
         }
-        let collection = fresh.endpoint.collection_id(SpaceNo(0), COLLECTION);
+        let collection = fresh.endpoint.collection_id(SpaceNo(0), COLLECTION).expect("a document lies in a space");
         if let Some(wrong) = wrong_doubt(fresh.store.rows(), at, &collection, shown.snapshot.as_ref()) {
             self.violation(OracleId::O4, Some(peer), format!("of document {doc} the store holds that {wrong}"));
         }

@@ -281,7 +281,7 @@ impl World<'_> {
         self.call(peer, |alive, now| {
             let spaces: Vec<_> = alive.endpoint.spaces().filter(|space| space.bodies != bodies).collect();
             for space in spaces {
-                alive.endpoint.set_bodies(now, space.no, bodies);
+                alive.endpoint.set_bodies(now, space.no, bodies).expect("a listed space is known");
             }
         });
     }

@@ -194,7 +194,7 @@ impl World<'_> {
                 let doc = self.open(peer, number)?;
                 let token = id << 20;
                 let space = SpaceNo(0);
-                let collection = self.call(peer, |alive, _| alive.endpoint.collection_id(space, COLLECTION))?;
+                let collection = self.call(peer, |alive, _| alive.endpoint.collection_id(space, COLLECTION))??;
                 let edit = Edit::Create { collection, meta: meta(), value: self.note(token, 0, *items) };
                 Some(Draft { tokens: vec![(number, token)], urgent: true, ..one((doc, edit)) })
             }
@@ -251,7 +251,7 @@ impl World<'_> {
                     return Some(Draft::default());
                 }
                 let (token, space) = (id << 20, SpaceNo(0));
-                let collection = self.call(peer, |alive, _| alive.endpoint.collection_id(space, COLLECTION))?;
+                let collection = self.call(peer, |alive, _| alive.endpoint.collection_id(space, COLLECTION))??;
                 let members = self.new_members(id).into_iter().map(|(key, value)| (key.to_owned(), value));
                 let note = self.note(token, 0, false);
                 let value = Value::Map(
@@ -412,7 +412,7 @@ impl World<'_> {
         let new: Vec<NewDoc> = (0..count).map(new).collect();
         let written = self.call(peer, |alive, now| {
             let endpoint = &mut alive.endpoint;
-            let collection = endpoint.collection_id(SpaceNo(0), COLLECTION);
+            let collection = endpoint.collection_id(SpaceNo(0), COLLECTION)?;
             let log = endpoint.bulk_open(now, partition).ok()?;
             let texts = alive.texts.clone();
             let erasable = if count % 2 == 0 { Erasable::Together } else { Erasable::Alone };

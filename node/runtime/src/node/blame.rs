@@ -31,7 +31,9 @@ pub(super) fn space_error(error: &SpaceError) -> ServiceError {
         SpaceError::HasUser => ServiceError::new(ErrorCode::Conflict, message).next("cosmicsync status"),
         SpaceError::Name => ServiceError::new(ErrorCode::Conflict, message).next("cosmicsync space list"),
         SpaceError::OtherUser => other_user(),
-        SpaceError::UnknownSpace => ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync space list"),
+        SpaceError::UnknownSpace | SpaceError::UnknownPartition => {
+            ServiceError::new(ErrorCode::NotFound, message).next("cosmicsync space list")
+        }
         SpaceError::NoKeys => ServiceError::new(ErrorCode::Unavailable, message).next("cosmicsync peer list"),
         SpaceError::NoUserKey => ServiceError::new(ErrorCode::Refused, message).next(ON_FIRST_DEVICE),
         SpaceError::TooManyInvites | SpaceError::InviteUsed => ServiceError::new(ErrorCode::Refused, message),

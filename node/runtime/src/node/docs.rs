@@ -13,7 +13,7 @@ use cosmicsync_data::json;
 use cosmicsync_protocol::crdt::{Change as Edit, ChangeError, Step, TextPaths, Value};
 use cosmicsync_protocol::documents::EditError;
 use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::ledger::{PartNo, SpaceError};
 use cosmicsync_protocol::sync::SpaceNo;
 use std::sync::PoisonError;
 
@@ -184,14 +184,15 @@ pub(super) fn partition(core: &Core, space: &SpaceRef) -> Result<PartNo, Service
 }
 
 /// Returns the id of a document in a space.
-pub(super) fn doc_id(core: &Core, space: SpaceNo, doc: &DocRef) -> DocId {
-    match doc {
-        DocRef::Id(id) => *id,
-        DocRef::Key { collection, key } => {
-            let endpoint = core.db.endpoint();
-            endpoint.doc_id_for_key(space, &endpoint.collection_id(space, collection), key)
-        }
-    }
+pub(super) fn doc_id(core: &Core, space: SpaceNo, doc: &DocRef) -> Result<DocId, ServiceError> {
+    let endpoint = core.db.endpoint();
+    let found = match doc {
+        DocRef::Id(id) => Some(*id),
+        DocRef::Key { collection, key } => endpoint
+            .collection_id(space, collection)
+            .and_then(|collection| endpoint.doc_id_for_key(space, &collection, key)),
+    };
+    found.ok_or_else(|| blame::space_error(&SpaceError::UnknownSpace))
 }
 
 pub(super) fn name(doc: DocRef) -> Name {

@@ -141,10 +141,10 @@ impl Acting<'_> {
                 let place = handle.with(move |core| {
                     let endpoint = core.db.endpoint();
                     let space = endpoint.space_of(partition)?;
-                    let collection = endpoint.collection_id(space, &row.collection);
+                    let collection = endpoint.collection_id(space, &row.collection)?;
                     let doc = match doc {
                         DocRef::Id(doc) => doc,
-                        DocRef::Key { key, .. } => endpoint.doc_id_for_key(space, &collection, &key),
+                        DocRef::Key { key, .. } => endpoint.doc_id_for_key(space, &collection, &key)?,
                     };
                     Some(Place { collection: collection.0, doc })
                 });

@@ -135,7 +135,7 @@ impl Acting<'_> {
                     Bodies::Newest(count) => sync::Bodies::Newest(count),
                 };
                 let now = core.now;
-                core.db.endpoint_mut().set_bodies(now, space, chosen);
+                core.db.endpoint_mut().set_bodies(now, space, chosen).map_err(|error| space_error(&error))?;
                 Ok::<_, ServiceError>(space)
             })
             .await??;

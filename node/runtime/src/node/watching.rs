@@ -45,7 +45,7 @@ impl Acting<'_> {
             .with(move |core| {
                 core.available()?;
                 let space = find_space(core, &space)?.no;
-                let doc = doc.map(|doc| doc_id(core, space, &doc));
+                let doc = doc.map(|doc| doc_id(core, space, &doc)).transpose()?;
                 let (watcher, woken) = Watcher::new(space, doc);
                 core.watchers.push(watcher);
                 let (life, next) = core.db.endpoint().next_change();

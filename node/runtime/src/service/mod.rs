@@ -3,6 +3,25 @@
 //! [`Command`] and [`Reply`] define the requests and answers; a [`Backend`] carries them out. [`Server`] serves a
 //! backend on a Unix socket in the data directory, and [`Client`] is such a backend in another process. Nothing here
 //! uses storage, links or the core. Specified in `docs/cli.md`.
+//!
+//! Commands and replies are values, and have one form in JSON:
+//!
+//! ```
+//! use cosmicsync_node::service::{Command, DocRef, ErrorCode};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let doc: DocRef = "notes/first".parse()?;
+//! let command = Command::DocGet { space: None, doc };
+//! let text = serde_json::to_string(&command)?;
+//! assert_eq!(text, r#"{"doc_get":{"space":null,"doc":"notes/first"}}"#);
+//! assert_eq!(serde_json::from_str::<Command>(r#"{"doc_get":{"doc":"notes/first"}}"#)?, command);
+//!
+//! // An error has a code for programs, and a message with the next step for people.
+//! let error = "first".parse::<DocRef>().expect_err("neither a key nor an id");
+//! assert_eq!((error.code, error.next.as_deref()), (ErrorCode::Usage, Some("cosmicsync doc list")));
+//! # Ok(())
+//! # }
+//! ```
 
 mod account;
 mod client;

@@ -62,8 +62,8 @@ impl World<'_> {
     fn target(&self, peer: usize, partition: PartNo, target: &Target) -> Option<DocRef> {
         let Target::Named(Name::Key { collection, key }) = target else { return None };
         let endpoint = &self.nodes[peer].alive.as_deref()?.endpoint;
-        let collection = endpoint.collection_id(SpaceNo(0), collection);
-        Some(DocRef { partition, doc: endpoint.doc_id_for_key(SpaceNo(0), &collection, key) })
+        let collection = endpoint.collection_id(SpaceNo(0), collection)?;
+        Some(DocRef { partition, doc: endpoint.doc_id_for_key(SpaceNo(0), &collection, key)? })
     }
 
     /// Returns the durable content of a peer's store, from a fresh replica.

@@ -102,8 +102,8 @@ impl World<'_> {
         let place = Place::of(self.plan.partitions, number);
         let partition = self.find_place(peer, place)?;
         let endpoint = &self.nodes[peer].alive.as_deref()?.endpoint;
-        let collection = endpoint.collection_id(SpaceNo(0), place.collection);
-        let doc = endpoint.doc_id_for_key(SpaceNo(0), &collection, &key_of(number));
+        let collection = endpoint.collection_id(SpaceNo(0), place.collection)?;
+        let doc = endpoint.doc_id_for_key(SpaceNo(0), &collection, &key_of(number))?;
         Some((DocRef { partition, doc }, place))
     }
 

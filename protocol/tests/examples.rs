@@ -1,0 +1,38 @@
+//! The examples run, and their store keeps the promises of a store.
+#![expect(clippy::duplicate_mod, reason = "each example is a program of its own")]
+
+#[path = "../examples/foreign_runtime.rs"]
+#[expect(dead_code, reason = "its `main` reads arguments, which belong to the test program here")]
+mod foreign_runtime;
+#[path = "../examples/two_peers.rs"]
+mod two_peers;
+
+use cosmicsync_protocol::storage::{StoreDone, StoreRequest};
+use cosmicsync_protocol::testkit::store::{Subject, conformance};
+use two_peers::memory_store::MemoryStore;
+
+impl Subject for MemoryStore {
+    fn run(&mut self, requests: Vec<StoreRequest>) -> Vec<StoreDone> {
+        requests.into_iter().map(|request| self.carry_out(request)).collect()
+    }
+
+    fn reopen(&mut self) {
+        self.poisoned = false;
+    }
+}
+
+#[test]
+fn their_store_keeps_the_promises() {
+    conformance(&mut MemoryStore::default());
+}
+
+#[test]
+fn two_peers_merge() {
+    two_peers::main().expect("both peers have the document");
+}
+
+#[test]
+fn a_runtime_of_threads_joins_and_edits_over_tcp() {
+    let both = foreign_runtime::both_sides().expect("both sides end in good order");
+    assert_eq!(both, ["a thread, a host", "a thread, a host"]);
+}
