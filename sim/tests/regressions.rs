@@ -26,7 +26,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
 
 /// Runs the plan of a bundle. Returns the bundle and the first violation.
 fn replayed(path: &Path) -> (Regression, Option<Violation>) {
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = std::fs::read_to_string(path).expect("a file");
     let regression: Regression =
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     assert!(!regression.about.is_empty(), "{}: `about` says what the bug was", path.display());

@@ -126,11 +126,9 @@ impl World<'_> {
         // Whether rules allow it is asked where its answer is compared with the documents.
         let forbids = matches!(error, RequestError::Forbidden { .. });
         let follows = &self.nodes[peer].follows;
-        match asked {
-            Asked::Find(finding) if forbids && finding.is_bound => true,
-            Asked::Live(number) if forbids && follows.iter().any(|follow| follow.is_bound_as(*number)) => true,
-            _ => is_fair(asked, error),
-        }
+        let is_find = matches!(asked, Asked::Find(finding) if finding.is_bound);
+        let is_live = matches!(asked, Asked::Live(number) if follows.iter().any(|follow| follow.is_bound_as(*number)));
+        forbids && (is_find || is_live) || is_fair(asked, error)
     }
 }
 

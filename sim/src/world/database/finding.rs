@@ -124,10 +124,12 @@ impl World<'_> {
     /// O16, for a query that is answered while other things are under way.
     pub(super) fn end_finding(&mut self, peer: usize, finding: Finding, answer: Answer) {
         let is_forbidden = is_forbidden(&answer);
-        let matches = match answer {
-            Answer::Matches(matches) => matches,
-            _ if finding.is_bound && is_forbidden => Matches::default(),
-            _ => return,
+        let matches = if let Answer::Matches(matches) = answer {
+            matches
+        } else if finding.is_bound && is_forbidden {
+            Matches::default()
+        } else {
+            return;
         };
         let Finding { mut question, place, partition, before, loose, is_bound } = finding;
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
