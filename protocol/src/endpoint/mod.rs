@@ -33,7 +33,7 @@ use crate::sync::LogNo;
 use crate::time::{Deadline, Now};
 use bytes::Bytes;
 use links::Links;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Largest drift between the wall clock and the monotonic clock from one input to the next, in milliseconds.
 /// A larger one ends the live logs.
@@ -238,6 +238,12 @@ impl Endpoint {
     /// indexed or held back.
     pub fn is_current(&self, doc: DocRef) -> bool {
         !self.ledger.is_indexing(doc) && self.documents.is_current(doc)
+    }
+
+    /// Returns the documents of a partition for which [`Self::is_current`] is false.
+    pub fn lagging(&self, partition: PartNo) -> impl Iterator<Item = DocRef> {
+        let docs: BTreeSet<DocRef> = self.ledger.indexing_docs().chain(self.documents.lagging()).collect();
+        docs.into_iter().filter(move |doc| doc.partition == partition)
     }
 
     /// Returns the entries that an open document has imported: for each log, the last one.

@@ -379,6 +379,11 @@ impl Ledger {
         self.indexing.contains_key(&doc)
     }
 
+    /// Returns the documents of which a commit under way indexes sections.
+    pub(crate) fn indexing_docs(&self) -> impl Iterator<Item = DocRef> {
+        self.indexing.keys().copied()
+    }
+
     /// Stores the position up to which a peer's journal was read.
     pub(crate) fn save_cursor(&mut self, peer: DeviceId, space: SpaceNo, cursor: Cursor) {
         if self.cursors.insert((peer, space), cursor) != Some(cursor) {
