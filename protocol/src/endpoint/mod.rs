@@ -497,6 +497,9 @@ impl Endpoint {
                     self.ledger.indexed(&rows);
                     self.documents.handle_indexed(&mut self.ledger, rows, &mut self.events);
                 }
+                Effect::Dropped(docs) => {
+                    self.events.extend(docs.into_iter().map(|doc| Event::Changed { doc }));
+                }
                 Effect::Committed(commits) => {
                     committed += 1;
                     self.events.push_back(Event::Committed { commits });

@@ -124,6 +124,8 @@ pub(crate) enum Effect {
     Received { link: LinkId, log: LogNo },
     /// Sections of documents were indexed.
     Indexed(Vec<(DocRef, IndexRow)>),
+    /// The values of documents that excluded entries touch were dropped.
+    Dropped(Vec<DocRef>),
     /// Edits made here are durable.
     Committed(Vec<CommitId>),
     /// A device was admitted over this link.
