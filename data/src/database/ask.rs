@@ -155,7 +155,7 @@ pub struct LiveId(pub u64);
 pub struct LiveBatch {
     /// The live query.
     pub id: LiveId,
-    /// Number of the last change that the batch includes.
+    /// Number of a change: the client was told all up to it, and may resume behind it.
     pub cursor: u64,
     /// True if the batch replaces the whole answer; the caller discards all earlier batches.
     pub reset: bool,

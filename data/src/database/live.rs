@@ -9,6 +9,7 @@ use super::ask::{LIVE_BYTES_MAX, LiveBatch, LiveEvent, LiveId, Query, QueryError
 use super::context::{Context, Task, Wake};
 use super::fetch::{Fetch, Fetched};
 use super::find::{Find, matching};
+use super::lag::Lags;
 use super::request::{Answer, Found, RequestError};
 use super::sink::{size_of, sort_place, subject};
 use super::source::first_tuple;
@@ -83,6 +84,8 @@ pub(super) struct Live {
     /// Documents that changed in memory while no request was pending. Such a change has no number yet, and its stored
     /// value may have been read after its number was.
     waiting: BTreeSet<DocRef>,
+    /// Changes up to `cursor` that the answer lacks.
+    lags: Lags,
     /// The reported state of each document in the answer.
     told: BTreeMap<DocId, Told>,
 }
@@ -198,7 +201,7 @@ impl Live {
     }
 
     fn batch(&self, id: LiveId, reset: bool, events: Vec<LiveEvent>) -> Answer {
-        Answer::Live(LiveBatch { id, cursor: self.cursor, reset, events })
+        Answer::Live(LiveBatch { id, cursor: self.lags.cursor(self.cursor), reset, events })
     }
 }
 
@@ -212,6 +215,8 @@ pub(super) struct Watching {
     changed: BTreeSet<DocId>,
     /// Number of the change as of which the query is answered.
     cursor: u64,
+    /// Changes up to `cursor` that were not in memory when the query was asked.
+    lags: Lags,
     /// Number of the change up to which the client already has the answer.
     since: Option<u64>,
     /// True if a document changed while others were being read.
@@ -254,6 +259,7 @@ impl Watching {
             stage: Stage::Start,
             changed: BTreeSet::new(),
             cursor: 0,
+            lags: Lags::default(),
             since,
             woken: false,
             resets: false,
@@ -275,6 +281,9 @@ impl Watching {
     fn plan(&mut self, cx: &mut Context<'_>, rows: &[Row]) -> Result<Option<Answer>, RequestError> {
         let cursor = rows.first().and_then(|(key, row)| FeedRow::decode(key, row).ok()).map_or(0, |row| row.number);
         self.cursor = cursor;
+        let known = self.live.as_ref().map(|live| live.cursor).or(self.since);
+        let known = known.filter(|known| *known <= cursor).unwrap_or_default();
+        self.lags.join(Lags::of(cx.endpoint, self.query.partition, known));
         self.fill(cx)
     }
 
@@ -327,7 +336,8 @@ impl Watching {
             (Order::AsTheyCome, Access::Index(part)) => Ordered::Index(part),
             _ => Ordered::Sort(self.query.sort.clone()),
         };
-        let told = self.live.take().map(|live| live.told).unwrap_or_default();
+        let (told, mut lags) = self.live.take().map(|live| (live.told, live.lags)).unwrap_or_default();
+        lags.join(core::mem::take(&mut self.lags));
         let mut live = Box::new(Live {
             query: Query { selector: find.selector().clone(), ..self.query.clone() },
             asked: self.query.selector.clone(),
@@ -340,6 +350,7 @@ impl Watching {
             held: Live::held(&self.query, cx.desk.sizes.slack),
             cursor: self.cursor,
             waiting: BTreeSet::new(),
+            lags,
             told,
         });
         for found in docs {
@@ -416,6 +427,9 @@ impl Watching {
         }
         docs.extend(rows.iter().map(|row| row.doc));
         docs.retain(|doc| doc.partition == self.query.partition);
+        live.lags.settle(cx.endpoint, &docs);
+        let lacking = rows.iter().filter(|row| docs.contains(&row.doc) && !cx.endpoint.is_current(row.doc));
+        lacking.for_each(|row| live.lags.note(row.doc, row.number));
         let described = cx.description_doc(self.query.partition, &self.query.collection)?;
         let asks = self.query.asks_validity() || cx.actor().is_some() && !planted!("rules.live-kept");
         if asks && described.is_some_and(|described| docs.contains(&described)) {
@@ -501,6 +515,10 @@ impl Watching {
         let Some(mut live) = self.live.take() else { return Answer::Failed(QueryError::NotLive.into()) };
         // Documents that changed during the query are processed again.
         live.waiting.extend(cx.take_changed());
+        // Above the limit, only some of the documents are known.
+        if live.waiting.len() <= cx.desk.sizes.followed {
+            live.lags.settle(cx.endpoint, &live.waiting);
+        }
         let answer = live.batch(id, reset, events);
         if cx.desk.live.len() >= LIVE_MAX {
             // The live query that was opened first ends.

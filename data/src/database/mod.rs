@@ -22,6 +22,7 @@ mod index_ops;
 mod indexer;
 mod indexes;
 mod intent;
+mod lag;
 mod list;
 mod live;
 mod read;

@@ -46,7 +46,8 @@ impl Documents {
         let unseen = core::mem::take(&mut state.unseen);
         if !was_ready && state.pins > 0 {
             events.push_back(Event::Opened { doc, exists: state.exists(), changed: state.changed });
-        } else if changed && !unseen {
+        } else if (changed || !was_ready && state.changed) && !unseen {
+            // Also if all that it showed before is excluded now.
             events.push_back(Event::Changed { doc });
         }
         self.republish(ledger, doc, events);

@@ -286,6 +286,11 @@ impl Documents {
         self.docs.get(&doc).is_none_or(whole) && !self.together.iter().any(|docs| docs.contains(&doc))
     }
 
+    /// Returns the documents in memory that are not current.
+    pub(crate) fn lagging(&self) -> impl Iterator<Item = DocRef> {
+        self.docs.keys().copied().filter(|doc| !self.is_current(*doc))
+    }
+
     /// Returns whether a document is in memory, or being read.
     pub(crate) fn holds(&self, doc: DocRef) -> bool {
         self.docs.contains_key(&doc)

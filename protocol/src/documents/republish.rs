@@ -9,7 +9,7 @@ use crate::crdt::{CheckedUpdate, Replica, Update, check};
 use crate::endpoint::Event;
 use crate::identity::peer_id;
 use crate::ids::LogId;
-use crate::ledger::{Batch, DocRef, EntryRef, Ledger, PartNo, Touch};
+use crate::ledger::{Batch, DocRef, Effect, EntryRef, Ledger, PartNo, Touch};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most documents that are examined at one time.
@@ -23,10 +23,12 @@ impl Documents {
     /// this process may have entries to republish.
     pub(crate) fn examine(&mut self, ledger: &mut Ledger) {
         let mut batch = Batch::default();
+        let mut dropped = Vec::new();
         while self.examined.len() < EXAMINED_MAX
             && let Some(doc) = ledger.affected.pop_first()
         {
             ledger.drop_cached(doc, Touch { here: false, may_delete: true }, &mut batch);
+            dropped.push(doc);
             if !self.asked.contains(&doc) && (planted!("exclusion.not-republished") || !ledger.wrote_in(doc.partition))
             {
                 continue;
@@ -46,6 +48,10 @@ impl Documents {
                     self.docs.insert(doc, Doc { examined: true, ..Doc::new(life) });
                 }
             }
+        }
+        if !dropped.is_empty() {
+            // Documents that are not in memory tell of nothing themselves.
+            batch.effects.push(Effect::Dropped(dropped));
         }
         ledger.submit(batch);
     }

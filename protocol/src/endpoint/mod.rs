@@ -33,7 +33,7 @@ use crate::sync::LogNo;
 use crate::time::{Deadline, Now};
 use bytes::Bytes;
 use links::Links;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Largest drift between the wall clock and the monotonic clock from one input to the next, in milliseconds.
 /// A larger one ends the live logs.
@@ -316,6 +316,12 @@ impl Endpoint {
         !self.ledger.is_indexing(doc) && self.documents.is_current(doc)
     }
 
+    /// Returns the documents of a partition for which [`Self::is_current`] is false.
+    pub fn lagging(&self, partition: PartNo) -> impl Iterator<Item = DocRef> {
+        let docs: BTreeSet<DocRef> = self.ledger.indexing_docs().chain(self.documents.lagging()).collect();
+        docs.into_iter().filter(move |doc| doc.partition == partition)
+    }
+
     /// Returns the entries that an open document has imported: for each log, the last one.
     pub fn seen(&self, doc: DocRef) -> BTreeMap<LogNo, u64> {
         self.documents.seen(doc)
@@ -568,6 +574,9 @@ impl Endpoint {
                 Effect::Indexed(rows) => {
                     self.ledger.indexed(&rows);
                     self.documents.handle_indexed(&mut self.ledger, rows, &mut self.events);
+                }
+                Effect::Dropped(docs) => {
+                    self.events.extend(docs.into_iter().map(|doc| Event::Changed { doc }));
                 }
                 Effect::Committed(commits) => {
                     committed += 1;

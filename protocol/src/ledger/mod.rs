@@ -124,6 +124,8 @@ pub(crate) enum Effect {
     Received { link: LinkId, log: LogNo },
     /// Sections of documents were indexed.
     Indexed(Vec<(DocRef, IndexRow)>),
+    /// The values of documents that excluded entries touch were dropped.
+    Dropped(Vec<DocRef>),
     /// Edits made here are durable.
     Committed(Vec<CommitId>),
     /// A device was admitted over this link.
@@ -392,6 +394,11 @@ impl Ledger {
     /// Returns whether a commit under way indexes sections of a document.
     pub(crate) fn is_indexing(&self, doc: DocRef) -> bool {
         self.indexing.contains_key(&doc)
+    }
+
+    /// Returns the documents of which a commit under way indexes sections.
+    pub(crate) fn indexing_docs(&self) -> impl Iterator<Item = DocRef> {
+        self.indexing.keys().copied()
     }
 
     /// Stores the position up to which a peer's journal was read.

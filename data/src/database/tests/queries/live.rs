@@ -268,3 +268,43 @@ fn a_live_query_tells_of_what_was_held_back_when_it_was_opened() {
     let Some(Answer::Live(batch)) = nodes[1].answers.remove(&next) else { panic!("nothing is told") };
     assert!(matches!(&batch.events[..], [LiveEvent::Added { .. }]), "{batch:?}");
 }
+
+/// A held document lacks changes that are numbered. Nobody may resume behind these before they were told.
+#[test]
+fn a_live_query_resumes_before_what_was_held_back() {
+    for is_held_first in [true, false] {
+        let (mut nodes, wire) = Node::pair();
+        nodes[0].put("0", r#"{"n":0}"#);
+        wire.carry(&mut nodes);
+        let partition = nodes[1].main();
+        let asked = query(&nodes[1], r#"{"n":{"$gte":1}}"#, "n");
+        let open = |since| Request::Live { query: Box::new(asked.clone()), since };
+        let hold = Request::Hold { partition, name: keyed("0"), hold: true };
+        let mut batches = Vec::new();
+        if !is_held_first {
+            batches.push(nodes[1].ask(open(None)));
+        }
+        nodes[1].ask(hold);
+        nodes[0].put("0", r#"{"n":1}"#);
+        nodes[0].put("1", r#"{"n":2}"#);
+        wire.carry(&mut nodes);
+        batches.push(match batches.last() {
+            Some(Answer::Live(first)) => nodes[1].ask(Request::LiveNext { id: first.id }),
+            _ => nodes[1].ask(open(None)),
+        });
+        let mut followed = Followed::default();
+        let mut cursor = None;
+        for batch in batches {
+            let Answer::Live(batch) = batch else { panic!("{batch:?}") };
+            cursor = Some(batch.cursor);
+            followed.take(batch);
+        }
+        assert_eq!(followed.0.len(), 1, "the other document is told");
+        let [_, node] = nodes;
+        let mut node = node.restart(0);
+        let Answer::Live(rest) = node.ask(open(cursor)) else { panic!() };
+        let is_zero =
+            |event: &LiveEvent| matches!(event, LiveEvent::Added { found, .. } if found.key.as_deref() == Some("0"));
+        assert!(!rest.reset && rest.events.iter().any(is_zero), "{is_held_first}: {rest:?}");
+    }
+}
