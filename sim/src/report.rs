@@ -85,27 +85,27 @@ impl OracleId {
             }
             Self::O4 => "what a peer shows is what its stored entries say, no more and no less",
             Self::O6 => "nothing readable goes over a wire or onto a disk, and no nonce is used twice",
-            Self::O7 => "a peer at rest keeps nothing queued, open or in memory that nobody asked for",
+            Self::O7 => "a peer at rest keeps nothing queued, open or in memory without a request for it",
             Self::O8 => {
                 "once faults have ended the peers agree in time and fall silent; honest links end without error, and every run ends"
             }
-            Self::O9 => "connecting again, and time passing, change nothing once all have everything",
-            Self::O10 => "after a restart everything is there that was durable before",
-            Self::O11 => "a peer with something to do has said when it wants to be woken",
+            Self::O9 => "reconnecting and waiting change nothing once all peers have everything",
+            Self::O10 => "a restart loses nothing that was durable",
+            Self::O11 => "a peer with work to do has announced a deadline",
             Self::O12 => "the core never panics",
             Self::O13 => "a peer that joins late and learns all from two others shows the same as they do",
             Self::O14 => {
-                "what nobody deleted who saw it is shown or listed, what somebody did is neither, and documents are deleted only by those who saw all of them"
+                "content is shown or listed unless somebody who had seen it deleted it; only somebody who had seen a whole document deletes the document"
             }
             Self::O15 => "at rest each index is built and holds what the documents say, row by row",
-            Self::O16 => "a query brings the documents that it means, each once and in order, those just written too",
-            Self::O17 => "whoever follows a live query has the answer that the query has when it is asked again",
-            Self::O18 => "each request is answered once, and none is refused for no reason",
-            Self::O19 => "a document is told to be valid exactly if it is as its collection's schema says",
-            Self::O20 => {
-                "whoever reads the feed learns each durable change once, in order, and of nothing that a crash undoes"
+            Self::O16 => {
+                "a query returns the documents that match it, each once and in order, including those just written"
             }
-            Self::O21 => "whoever is bound by rules is told of exactly the documents that these let out",
+            Self::O17 => "a live query and the same query run again have the same answer",
+            Self::O18 => "each request is answered once, and none is refused without a reason",
+            Self::O19 => "a document is reported valid exactly if it matches the schema of its collection",
+            Self::O20 => "the feed reports each durable change once and in order, and no change that a crash undoes",
+            Self::O21 => "a client whom rules bind is shown exactly the documents that the rules allow",
             Self::App => "the rules of the app itself hold; the one that is broken is named",
         }
     }

@@ -62,7 +62,7 @@ impl Task for Get {
             };
         }
         if cx.endpoint.is_open(doc) {
-            // Whoever was told that it changed must not be shown what was before, and be told nothing after.
+            // A client that knows of a change must not be shown the state before it: nothing would be reported after.
             let lags = !cx.endpoint.is_current(doc) && !cx.desk.held.contains(&doc);
             if self.settled && lags && !planted!("feed.look-behind") {
                 if !core::mem::replace(&mut self.is_waiting, true) {

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Most bytes that are read in one piece when hashes and citations are collected.
-const SURVEY_BYTES_MAX: usize = 1024 * 1024;
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// State of the collection of hashes and citations.
 #[derive(Debug, Default)]
@@ -77,12 +77,12 @@ impl Ledger {
     }
 
     /// Asks the store for the hashes and citations that are missing.
-    pub(crate) fn poll_survey(&mut self) {
+    pub(crate) fn poll_fork_index(&mut self) {
         if self.fork_index.suspects.is_empty() {
             return;
         }
         if !core::mem::replace(&mut self.fork_index.asked, true) {
-            let scan = Scan::of(Table::Entry, Bytes::new(), Bytes::new(), SURVEY_BYTES_MAX);
+            let scan = Scan::of(Table::Entry, Bytes::new(), Bytes::new(), PAGE_BYTES_MAX);
             self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Cites(scan)));
         }
         let suspects: Vec<LogNo> = self.fork_index.suspects.iter().copied().collect();
@@ -121,12 +121,12 @@ impl Ledger {
         }
         self.fork_index.tracing.insert(no);
         let from = entry_key(EntryRef { log: no, seq: next });
-        let scan = Scan::of(Table::Entry, from, log_key(LogNo(no.0 + 1)), SURVEY_BYTES_MAX);
+        let scan = Scan::of(Table::Entry, from, log_key(LogNo(no.0 + 1)), PAGE_BYTES_MAX);
         self.store.scan(scan, Work::ForkIndex(ForkStep::Trace(no)));
     }
 
     /// Takes rows. Returns a log whose hashes are now complete.
-    pub(crate) fn handle_survey(&mut self, step: ForkStep, rows: &[Row], more: bool) -> Option<LogNo> {
+    pub(crate) fn handle_fork_index(&mut self, step: ForkStep, rows: &[Row], more: bool) -> Option<LogNo> {
         match step {
             ForkStep::Trace(no) => {
                 self.fork_index.tracing.remove(&no);
@@ -181,7 +181,7 @@ impl Ledger {
         let cuts: Vec<_> = self.registry.iter().filter_map(|log| Some((log.no, log.cut()?))).collect();
         for (no, cut) in cuts {
             let from = entry_key(EntryRef { log: no, seq: cut });
-            let scan = Scan::of(Table::Entry, from, log_key(LogNo(no.0 + 1)), SURVEY_BYTES_MAX);
+            let scan = Scan::of(Table::Entry, from, log_key(LogNo(no.0 + 1)), PAGE_BYTES_MAX);
             self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Cut(no, scan)));
         }
     }

@@ -412,7 +412,7 @@ impl Ledger {
     pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {
         let before = self.registry.log(log).durable.tip.as_ref().map_or(0, |tip| tip.seq + 1);
         self.registry.publish(log, progress);
-        self.poll_survey();
+        self.poll_fork_index();
         self.wake(log);
         before
     }

@@ -94,7 +94,7 @@ pub enum Ask {
     },
     /// Reads the next numbered changes, and looks at the documents they are about.
     Feed {
-        /// At most so many.
+        /// Largest number of changes.
         limit: u32,
     },
     /// Opens a live query and follows it from then on, across restarts.

@@ -93,8 +93,8 @@ pub(super) const fn is_forbidden(answer: &Answer) -> bool {
 }
 
 impl World<'_> {
-    /// O21, at rest: whoever is bound by rules is told of exactly what these let out, and of what they hide as of what
-    /// is not there.
+    /// Checks O21 at rest: a client whom rules bind is shown exactly the documents that the rules allow, and hidden
+    /// documents are answered as absent ones.
     pub(super) fn check_bound(
         &mut self,
         peer: usize,

@@ -123,7 +123,7 @@ impl World<'_> {
     fn check_indexes(&mut self, peer: usize, place: Place, partition: PartNo) -> Option<Vec<IndexInfo>> {
         let collection = place.collection.to_owned();
         let list = Request::IndexList { partition, collection: collection.clone() };
-        // Whoever asks takes over what is defined: it is built when that is answered a second time.
+        // The first request adopts the definitions; the second is answered once the indexes are built.
         self.probe(peer, list.clone())?;
         let Answer::Indexes(indexes) = self.probe(peer, list)? else { return None };
         for IndexInfo { name, state, lists, .. } in &indexes {
@@ -259,7 +259,7 @@ impl World<'_> {
                 self.violation(OracleId::O16, Some(peer), format!("a page of {page} has {}", matches.docs.len()));
                 return None;
             }
-            // An answer that goes round comes to no end: what it says twice is seen by whoever compares it.
+            // Pages that repeat never end: stop at the first repetition, which the comparison then reports.
             let repeats = matches.docs.iter().any(|found| !seen.insert(found.doc));
             all.extend(matches.docs);
             bookmark = matches.bookmark;

@@ -1,5 +1,4 @@
-//! The feed of a peer, read as whoever tells others of changes reads it: numbered changes, and the documents that they
-//! are about as they are looked at.
+//! A client that reads the feed of a peer: the numbered changes, and then the documents of these changes.
 
 use super::content::Place;
 use super::{Asked, Docs, World};
@@ -22,7 +21,7 @@ const PAGE: usize = 7;
 pub(in crate::world) struct Feed {
     /// The last change that it read.
     number: u64,
-    /// The versions of documents as it was told of them.
+    /// Versions of documents, as reported to the client.
     told: BTreeMap<DocRef, Option<VersionId>>,
     /// Looks at documents that are not answered, or showed what is held back: a process that ended answers none.
     again: BTreeMap<DocRef, u32>,
@@ -140,7 +139,7 @@ impl World<'_> {
         Some(())
     }
 
-    /// O20, at rest: whoever read the feed and looked knows each document as it stands.
+    /// Checks O20 at rest: a client that read the feed and its documents knows each document as it is.
     pub(super) fn check_feed(&mut self, peer: usize, all: &BTreeMap<u32, Rc<Docs>>) -> Option<()> {
         for (doc, _) in core::mem::take(&mut self.nodes[peer].feed.again).into_iter().filter(|(_, count)| *count > 0) {
             self.look_at_rest(peer, doc)?;

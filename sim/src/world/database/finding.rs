@@ -71,7 +71,7 @@ impl World<'_> {
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return true };
         let writes = alive.desk.open.values().filter_map(Asked::written);
         let mut loose: BTreeSet<DocId> = writes.flatten().chain(&alive.desk.gathered).map(|doc| doc.doc).collect();
-        // What came in for a document in memory and is not read yet may be missed: nobody here was told of it.
+        // Entries that came for a document in memory and are not imported yet may be missed: nothing reported them.
         let lags = |doc: &&DocId| {
             let doc = DocRef { partition, doc: **doc };
             alive.endpoint.is_open(doc) && !alive.endpoint.is_current(doc)

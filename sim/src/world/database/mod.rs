@@ -68,9 +68,9 @@ enum Asked {
     /// A change of indexes, or of what is held.
     Change,
     Find(Box<Finding>),
-    /// Changes behind a number, at most so many.
+    /// Changes after a number, up to a limit.
     Changes(u64, usize),
-    /// A document, as whoever tells of changes looks at it.
+    /// A document, read for a reported change.
     Look(Box<feed::Look>),
     /// More of the live query with this number.
     Live(u32),
