@@ -15,7 +15,7 @@ pub(super) struct Lags(BTreeMap<DocRef, u64>);
 impl Lags {
     /// Returns the documents in memory that lack something now; their state includes the changes up to `cursor`.
     pub(super) fn of(endpoint: &Endpoint, partition: PartNo, cursor: u64) -> Self {
-        Self(endpoint.lagging(partition).map(|doc| (doc, cursor + 1)).collect())
+        Self(endpoint.lagging(partition).into_iter().map(|doc| (doc, cursor + 1)).collect())
     }
 
     /// Adds other documents.

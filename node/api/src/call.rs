@@ -81,6 +81,11 @@ impl Caller {
         &self.acting.who.token.name
     }
 
+    /// Returns whether the bytes that the caller sends are counted.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.limit.counts_bytes()
+    }
+
     /// Counts a message of `bytes` bytes.
     ///
     /// # Errors

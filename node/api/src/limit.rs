@@ -94,6 +94,11 @@ impl Limit {
         self.take_units(token, bytes.div_ceil(UNIT_BYTES))
     }
 
+    /// Returns whether tokens have a quota of bytes.
+    pub(crate) const fn counts_bytes(&self) -> bool {
+        self.bytes.is_some()
+    }
+
     /// Takes a body from the token's quota. A body of known length is taken whole, so that no part of it is carried out;
     /// any other body takes its bytes as they come, and fails once the quota is exceeded.
     ///
@@ -195,17 +200,17 @@ mod tests {
         assert_eq!(limit.take_message("one", 1).expect_err("one more").code(), Code::Quota);
         limit.take_message("other", 1).expect("it sent nothing yet");
         assert_eq!(limit.take_message("other", 2 << 20).expect_err("more than a day").code(), Code::Quota);
-        let none = super::tests::limit(&Settings::default());
-        none.take_message("one", usize::MAX).expect("no quota");
+        let unlimited = Limit::new(&Settings::default());
+        unlimited.take_message("one", usize::MAX).expect("no quota");
     }
 
     #[tokio::test]
     async fn a_body_breaks_off_at_the_quota() {
         let limit = limit(&Settings { mib_per_day: NonZeroU32::new(1), ..Settings::default() });
-        // Without a length, as a stream.
+        // A stream does not tell its length.
         let body = |bytes: usize| {
-            let frames = Streamed(Body::from(vec![0; bytes]));
-            Arc::clone(&limit).metered("one", Body::new(frames)).expect("its length is unknown")
+            let frames = futures_util::stream::iter([Ok::<_, core::convert::Infallible>(vec![0; bytes])]);
+            Arc::clone(&limit).metered("one", Body::from_stream(frames)).expect("its length is unknown")
         };
         let read = async |body: Body| axum::body::to_bytes(body, usize::MAX).await;
         assert_eq!(read(body(UNIT_BYTES / 2)).await.expect("there is room").len(), UNIT_BYTES / 2);
@@ -222,20 +227,5 @@ mod tests {
         body((1 << 20) - UNIT_BYTES).expect("there is room");
         assert_eq!(body(UNIT_BYTES + 1).expect_err("a byte too many").code(), Code::Quota);
         body(UNIT_BYTES).expect("the refused body took nothing of it");
-    }
-
-    /// A body that does not tell its length.
-    struct Streamed(Body);
-
-    impl http_body::Body for Streamed {
-        type Data = Bytes;
-        type Error = axum::Error;
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            context: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-            Pin::new(&mut self.0).poll_frame(context)
-        }
     }
 }

@@ -14,7 +14,7 @@ pub fn openapi() -> String {
     let mut api = described().into_openapi();
     api.info = Info::new("CosmicSync", env!("CARGO_PKG_VERSION"));
     api.info.description = Some(
-        "Documents on your devices, in sync and sealed. Every request bears a token: `cosmicsync token create NAME`."
+        "Documents on your devices, in sync and sealed. Every request needs a token: `cosmicsync token create NAME`."
             .to_owned(),
     );
     let components = api.components.get_or_insert_with(Components::new);

@@ -54,7 +54,7 @@ codes! {
     BookmarkInvalid, "bookmark_invalid", BAD_REQUEST, "The bookmark is of another query: begin without one.";
     SortNeedsIndex, "sort_needs_index", BAD_REQUEST, "Too many documents match to sort them without an index.";
     ScanLimit, "scan_limit", BAD_REQUEST, "No index helps, and too many documents would have to be read.";
-    Unauthenticated, "unauthenticated", UNAUTHORIZED, "The request bears no token of this node.";
+    Unauthenticated, "unauthenticated", UNAUTHORIZED, "The request has no token of this node.";
     TokenExpired, "token_expired", UNAUTHORIZED, "The time of the token is over.";
     LoginFailed, "login_failed", UNAUTHORIZED, "The name and password, or the link, let nobody in.";
     Forbidden, "forbidden", FORBIDDEN, "The role, the token or the rules of the collection do not allow it.";
@@ -77,7 +77,7 @@ codes! {
     Refused, "refused", UNPROCESSABLE_ENTITY, "A rule or a limit forbids it.";
     IdempotencyMismatch, "idempotency_mismatch", UNPROCESSABLE_ENTITY, "Another request was carried out under this idempotency key.";
     TooOften, "too_often", TOO_MANY_REQUESTS, "It was tried too often: wait, and try again.";
-    Quota, "quota", TOO_MANY_REQUESTS, "The token has sent as much as it may send a day.";
+    Quota, "quota", TOO_MANY_REQUESTS, "The request is larger than what is left of the bytes that the token may send a day.";
     Internal, "internal", INTERNAL_SERVER_ERROR, "The node failed: look at its log and at `cosmicsync doctor`.";
     Unavailable, "unavailable", SERVICE_UNAVAILABLE, "The node cannot answer at the moment: try again.";
     Incomplete, "incomplete", SERVICE_UNAVAILABLE, "The document is not wholly here yet.";

@@ -174,7 +174,7 @@ fn distrusted(error: &io::Error, host: &str, port: u16) -> ServiceError {
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(_))) => {
             "a certificate that is no CA's (openssl: -addext basicConstraints=critical,CA:FALSE)"
         }
-        _ => "the same with --ca FILE: the certificate of whoever signed it, or the node's own if it is no CA's",
+        _ => "the same with --ca FILE: the certificate of its signer, or the node's own if no CA signed it",
     };
     let message = format!("the certificate of {host}:{port} is not believed: {error}");
     ServiceError::new(ErrorCode::Unavailable, message).next(next)

@@ -317,9 +317,9 @@ impl Endpoint {
     }
 
     /// Returns the documents of a partition for which [`Self::is_current`] is false.
-    pub fn lagging(&self, partition: PartNo) -> impl Iterator<Item = DocRef> {
-        let docs: BTreeSet<DocRef> = self.ledger.indexing_docs().chain(self.documents.lagging()).collect();
-        docs.into_iter().filter(move |doc| doc.partition == partition)
+    pub fn lagging(&self, partition: PartNo) -> BTreeSet<DocRef> {
+        let docs = self.ledger.indexing_docs().chain(self.documents.lagging());
+        docs.filter(|doc| doc.partition == partition).collect()
     }
 
     /// Returns the entries that an open document has imported: for each log, the last one.
@@ -452,7 +452,7 @@ impl Endpoint {
     fn settle(&mut self) {
         self.ledger.poll_unread();
         self.ledger.poll_epochs();
-        self.ledger.poll_survey();
+        self.ledger.poll_fork_index();
         for log in core::mem::take(&mut self.ledger.ended) {
             self.events.push_back(Event::Retired { log });
         }
@@ -474,7 +474,7 @@ impl Endpoint {
             (Work::Commit(effects), _) => self.handle_effects(effects),
             (Work::Entries(log), StoreDone::Scanned { rows, .. }) => self.ledger.handle_entries(log, &rows),
             (Work::ForkIndex(step), StoreDone::Scanned { rows, more, .. }) => {
-                if let Some(log) = self.ledger.handle_survey(step, &rows, more) {
+                if let Some(log) = self.ledger.handle_fork_index(step, &rows, more) {
                     self.links.resume_branches(&self.ledger, log);
                     self.links.run(&mut self.ledger, &mut self.events);
                 }

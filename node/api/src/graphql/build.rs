@@ -123,7 +123,8 @@ fn arguments(model: &Model) -> [InputValue; 3] {
                 .description("Each has one field; the first counts most."),
         )
     };
-    let limit = InputValue::new("limit", TypeRef::named(TypeRef::INT)).description("At most so many: 100, up to 1000.");
+    let limit = InputValue::new("limit", TypeRef::named(TypeRef::INT))
+        .description("Largest number of documents: 100, up to 1000.");
     [condition, order, limit]
 }
 

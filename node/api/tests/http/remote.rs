@@ -23,13 +23,8 @@ fn put(key: &str) -> Command {
     })
 }
 
-#[tokio::test]
-async fn commands_of_another_machine_are_those_that_the_token_allows() {
-    let Listening { world, address } = Listening::new().await;
-    let url = format!("http://{address}");
-    let writer = client(&url, &world.write, None).await.expect("a client");
-    request(&writer, put("ulm")).await.expect("it is written");
-    // Input uses the same connection.
+/// Imports a text several times over, as one NDJSON file.
+async fn import(client: &Client, text: &str, times: usize) -> Result<Reply, ServiceError> {
     let import = Import {
         collection: "rivers".to_owned(),
         path: "-".to_owned(),
@@ -39,10 +34,24 @@ async fn commands_of_another_machine_are_those_that_the_token_allows() {
     let (feed, input) = Input::new();
     let (items, _) = mpsc::channel(1);
     let feeding = async {
-        let _ = feed.send(b"{\"name\":\"Donau\"}\n{\"name\":\"Iller\"}\n".to_vec()).await;
+        for _ in 0..times {
+            if !feed.send(text.as_bytes().to_vec()).await {
+                return;
+            }
+        }
         feed.end().await;
     };
-    let (imported, ()) = tokio::join!(writer.call_reading(Command::Import(import), input, items), feeding);
+    tokio::join!(client.call_reading(Command::Import(import), input, items), feeding).0
+}
+
+#[tokio::test]
+async fn commands_of_another_machine_are_those_that_the_token_allows() {
+    let Listening { world, address } = Listening::new().await;
+    let url = format!("http://{address}");
+    let writer = client(&url, &world.write, None).await.expect("a client");
+    request(&writer, put("ulm")).await.expect("it is written");
+    // Input uses the same connection.
+    let imported = import(&writer, "{\"name\":\"Donau\"}\n{\"name\":\"Iller\"}\n", 1).await;
     assert!(matches!(imported, Ok(Reply::Imported(imported)) if imported.documents == 2));
 
     let reader = client(&url, &world.read, None).await.expect("a client");
@@ -69,24 +78,7 @@ async fn a_command_line_that_sends_too_much_is_told_so() {
     let settings = Settings { mib_per_day: core::num::NonZeroU32::new(1), ..Settings::default() };
     let Listening { world, address } = Listening::set(&settings).await;
     let writer = client(&format!("http://{address}"), &world.write, None).await.expect("a client");
-    let import = Import {
-        collection: "rivers".to_owned(),
-        path: "-".to_owned(),
-        format: Some(Format::Ndjson),
-        ..Import::default()
-    };
-    let (feed, input) = Input::new();
-    let (items, _) = mpsc::channel(1);
-    let feeding = async {
-        let line = format!("{{\"name\":\"{}\"}}\n", "x".repeat(100_000)).into_bytes();
-        for _ in 0..12 {
-            if !feed.send(line.clone()).await {
-                break;
-            }
-        }
-        feed.end().await;
-    };
-    let (imported, ()) = tokio::join!(writer.call_reading(Command::Import(import), input, items), feeding);
+    let imported = import(&writer, &format!("{{\"name\":\"{}\"}}\n", "x".repeat(100_000)), 12).await;
     let error = imported.expect_err("more than a day's quota");
     assert_eq!(error.code, ErrorCode::Refused, "{error}");
     assert!(error.message.contains("1 MiB a day"), "{error}");

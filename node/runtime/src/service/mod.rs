@@ -26,6 +26,7 @@
 mod account;
 mod client;
 mod command;
+mod demand;
 mod error;
 mod frame;
 mod input;
@@ -37,6 +38,7 @@ mod reply;
 mod rules;
 mod schema;
 mod server;
+mod state;
 mod text;
 mod time;
 mod token;
@@ -48,10 +50,11 @@ use core::pin::Pin;
 
 use tokio::sync::mpsc;
 
-pub use account::{Account, AccountChange, AccountCreate, Audited, Link, Login, Need, Role, Who};
+pub use account::{Account, AccountChange, AccountCreate, Audited, Link, Login, Role, Who};
 pub use client::{Client, Dial, Dialled, Halves};
 pub use command::{Bodies, Command, Cut, DocList, DocPut, DocSplice, Export, Format, Import, Patch, Position};
 pub use cosmicsync_protocol::ids::{DocId, SpaceId};
+pub use demand::Need;
 pub use error::{ErrorCode, Reason, ServiceError};
 pub use frame::{LINE_BYTES_MAX, PROTOCOL, SOCKET_NAME};
 pub use input::{Feed, Input, PIECE_BYTES_MAX};
@@ -63,13 +66,15 @@ pub use query::{
     PlanRejected, Queried, Query,
 };
 pub use reply::{
-    Backup, Change, Collection, CollectionDigest, Conflict, Device, Diff, Digest, DocView, EntryBytes, Exported,
-    Finding, Imported, Invite, Item, Level, Listed, Partition, Peer, PeerState, Progress, Reply, Revision,
-    RevisionKind, Space, Status, Store, Synced, Traffic, VersionView, Written, Wrote,
+    Backup, Change, Collection, CollectionDigest, Conflict, Diff, Digest, DocView, Exported, Imported, Item, Listed,
+    Progress, Reply, Revision, RevisionKind, Synced, VersionView, Written, Wrote,
 };
 pub use rules::{Rules, RulesSet, RulesTest, Verdict};
 pub use schema::{CollectionSchema, Invalid, Schema, SchemaReport, SchemaSet, Violation};
 pub use server::{Server, serve_stream};
+pub use state::{
+    Device, EntryBytes, Finding, Invite, Level, Partition, Peer, PeerState, Space, Status, Store, Traffic,
+};
 pub use text::{bytes_text, quoted};
 pub use time::utc_text;
 pub use token::{NewToken, Only, Scope, Token, TokenCreate};

@@ -220,7 +220,7 @@ impl Walk<'_> {
         let mut bytes = vec![0; self.root.page_bytes];
         read_at(self.file, &mut bytes, page * self.root.page_bytes as u64, page)?;
         if u64_at(&bytes, 0) != page {
-            return Err(damaged(page, "it bears the number of another"));
+            return Err(damaged(page, "it has the number of another page"));
         }
         Ok(bytes)
     }

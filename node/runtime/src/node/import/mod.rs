@@ -226,7 +226,7 @@ fn with_stored(message: &str, stored: Option<u64>) -> String {
     }
 }
 
-/// Returns the next step for a row that must be corrected, after so many rows were stored.
+/// Returns the next step for a row that must be corrected. `stored` is the number of stored rows, if known.
 fn correct(import: &Import, stored: Option<u64>) -> String {
     let what = if import.path == "-" { "the input".to_owned() } else { quoted(&import.path) };
     let resume = if stored == Some(0) { "" } else { " --resume" };
@@ -377,16 +377,16 @@ fn numbers_of(import: &Import, kind: Kind) -> Option<Vec<String>> {
 /// Returns the note about a table without keys, and about columns of numbers that are kept as texts.
 fn hint(columns: &[String], import: &Import, kind: Kind) -> Option<String> {
     let keyless = "the documents have no keys, so a second import stores them again: --id-column NAME gives them keys (over HTTP: id=NAME)";
-    let keyless = (kind.format == Format::Csv && import.id_column.is_none()).then_some(keyless);
-    if columns.is_empty() {
-        return keyless.map(str::to_owned);
-    }
+    let is_keyless = kind.format == Format::Csv && import.id_column.is_none();
+    let mut notes: Vec<String> = is_keyless.then(|| keyless.to_owned()).into_iter().collect();
     let flags = columns.iter().map(|column| format!("--number {}", quoted(column))).collect::<Vec<_>>().join(" ");
-    let texts = format!(
-        "every cell is kept as a text; to compare and sum numbers, import again with {flags} (over HTTP: numbers={})",
-        columns.join(",")
-    );
-    Some(keyless.map_or(texts.clone(), |keyless| format!("{keyless}; {texts}")))
+    if !columns.is_empty() {
+        let over_http = columns.join(",");
+        notes.push(format!(
+            "every cell is kept as a text; to compare and sum numbers, import again with {flags} (over HTTP: numbers={over_http})"
+        ));
+    }
+    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 /// Returns the name of an import, by which it can be resumed: the file and its target.

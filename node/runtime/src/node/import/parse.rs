@@ -134,6 +134,8 @@ pub(super) struct Parser<'a> {
     batches: &'a mpsc::Sender<Batch>,
     rows: Vec<Row>,
     hint: Hint,
+    /// True once the columns of numbers were found in the file.
+    checked: bool,
     /// Offset at which the batch begins.
     batch_start: u64,
     /// Number of bytes read.
@@ -144,7 +146,7 @@ impl<'a> Parser<'a> {
     pub(super) fn new(reader: Reader, plan: Plan, batches: &'a mpsc::Sender<Batch>) -> Self {
         let batch_start = reader.checkpoint().offset;
         let (hashed, hint) = (Hashed::default(), Hint::default());
-        Self { reader, hashed, plan, batches, rows: Vec::new(), hint, batch_start, total: 0 }
+        Self { reader, hashed, plan, batches, rows: Vec::new(), hint, checked: false, batch_start, total: 0 }
     }
 
     /// Reads the file from its beginning; the part whose rows are stored is only compared.
@@ -250,12 +252,14 @@ impl<'a> Parser<'a> {
     fn counted(&mut self, row: Row) -> Result<Row, Failed> {
         let Some(columns) = &self.plan.numbers else { return Ok(row) };
         let known = self.reader.columns();
-        if let Some(column) = columns.iter().find(|column| !known.contains(column)) {
+        let unknown = columns.iter().find(|column| !self.checked && !known.contains(column));
+        if let Some(column) = unknown {
             let message =
                 format!("there is no column '{column}'; there are {}", shown(&known.iter().collect::<Vec<_>>()));
             let next = "the same with --number and one of them";
             return Err(Failed::Other(ServiceError::new(ErrorCode::Usage, message).next(next)));
         }
+        self.checked = true;
         let Row { key, value, at } = row;
         let value = convert(value, columns).map_err(|(column, cell)| {
             let shown: String = cell.chars().take(CELL_CHARS_SHOWN).collect();
@@ -316,7 +320,11 @@ pub(super) fn options_of(import: &crate::service::Import) -> [u8; 32] {
     add(import.id_column.as_deref());
     add(import.rows.as_deref());
     import.text.iter().for_each(|path| add(Some(path)));
-    import.numbers.iter().for_each(|column| add(Some(column)));
+    if !import.numbers.is_empty() {
+        // A path is never none, so columns of numbers are not taken for paths of texts.
+        add(None);
+        import.numbers.iter().for_each(|column| add(Some(column)));
+    }
     hasher.finalize().into()
 }
 
@@ -393,5 +401,26 @@ fn key(value: &Value, column: &str) -> Option<String> {
         | Value::Bytes(_)
         | Value::List(_)
         | Value::Map(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::Import;
+
+    #[test]
+    fn imports_with_other_options_are_other_imports() {
+        let named = vec!["a".to_owned()];
+        let imports = [
+            Import::default(),
+            Import { text: named.clone(), ..Import::default() },
+            Import { numbers: named.clone(), ..Import::default() },
+            Import { text: named.clone(), numbers: named.clone(), ..Import::default() },
+            Import { id_column: Some("a".to_owned()), ..Import::default() },
+            Import { rows: Some("a".to_owned()), ..Import::default() },
+        ];
+        let hashes: std::collections::BTreeSet<_> = imports.iter().map(options_of).collect();
+        assert_eq!(hashes.len(), imports.len());
     }
 }
