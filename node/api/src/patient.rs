@@ -11,10 +11,12 @@ use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io::{self, ErrorKind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// Longest time for which bytes after the last answer are discarded.
 const LINGER: Duration = Duration::from_secs(2);
+/// Longest pause of such bytes: a client that sends nothing delays no end of a connection, and no stop of the node.
+const QUIET: Duration = Duration::from_millis(250);
 /// Number of bytes that are discarded at a time.
 const WASTE_BYTES: usize = 16 * 1024;
 
@@ -24,8 +26,8 @@ pub(crate) struct Patient<S> {
     patience: Duration,
     /// Ends when the client has read nothing for too long; none while it reads.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Time limit for reading the rest of a closing connection; none before everything was sent.
-    lingering: Option<Pin<Box<Sleep>>>,
+    /// Time limit for the next bytes of a closing connection, and the time of its end; none before everything was sent.
+    lingering: Option<(Pin<Box<Sleep>>, Instant)>,
 }
 
 impl<S> Patient<S> {
@@ -48,20 +50,21 @@ impl<S> Patient<S> {
 }
 
 impl<S: AsyncRead + Unpin> Patient<S> {
-    /// Discards received bytes until the client closes the connection or the time is over.
+    /// Discards received bytes until the client closes the connection, pauses, or the time is over.
     fn poll_waste(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let lingering = self.lingering.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-        if lingering.as_mut().poll(context).is_ready() {
-            return Poll::Ready(());
-        }
+        let (pause, end) = self.lingering.get_or_insert_with(|| (Box::pin(sleep(QUIET)), Instant::now() + LINGER));
         let mut waste = [MaybeUninit::uninit(); WASTE_BYTES];
         // After some reads, other tasks get a turn even if the client sends without end.
         for _ in 0..16 {
             let mut buffer = ReadBuf::uninit(&mut waste);
-            let read = ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer));
-            if read.is_err() || buffer.filled().is_empty() {
+            let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, &mut buffer) else {
+                return pause.as_mut().poll(context);
+            };
+            let now = Instant::now();
+            if read.is_err() || buffer.filled().is_empty() || now >= *end {
                 return Poll::Ready(());
             }
+            pause.as_mut().reset((now + QUIET).min(*end));
         }
         context.waker().wake_by_ref();
         Poll::Pending
@@ -134,9 +137,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_end_does_not_wait_for_ever() {
-        let (ours, theirs) = duplex(4);
-        Patient::new(ours, Duration::from_secs(60)).shutdown().await.expect("it ends");
-        drop(theirs);
+        let ended = async |sends_every: Option<Duration>| {
+            let (ours, mut theirs) = duplex(4);
+            let begun = Instant::now();
+            let mut patient = Patient::new(ours, Duration::from_secs(60));
+            let sends = async {
+                let Some(every) = sends_every else { return core::future::pending().await };
+                loop {
+                    sleep(every).await;
+                    theirs.write_all(b"1").await.expect("it is taken");
+                }
+            };
+            tokio::select! {
+                biased;
+                ended = patient.shutdown() => ended.expect("it ends"),
+                () = sends => {}
+            }
+            begun.elapsed()
+        };
+        assert_eq!(ended(None).await, QUIET, "a client that is quiet");
+        let long = ended(Some(QUIET / 2)).await;
+        assert!((LINGER..LINGER + QUIET).contains(&long), "a client that goes on: {long:?}");
     }
 
     #[tokio::test]
