@@ -143,8 +143,10 @@ mod tests {
             let mut patient = Patient::new(ours, Duration::from_secs(60));
             let sends = async {
                 let Some(every) = sends_every else { return core::future::pending().await };
+                // The clock is paused: it moves on when nobody else has work.
+                let mut ticks = tokio::time::interval(every);
                 loop {
-                    sleep(every).await;
+                    ticks.tick().await;
                     theirs.write_all(b"1").await.expect("it is taken");
                 }
             };
