@@ -137,6 +137,10 @@ impl Catalog for View<'_> {
         self.ledger.registry.log(log).durable.held.first_from(from)
     }
 
+    fn hash_after(&self, log: LogNo, seq: u64) -> Option<[u8; 32]> {
+        self.ledger.registry.log(log).durable.hash_after(seq)
+    }
+
     fn log_by_id(&self, id: &LogId) -> Option<LogNo> {
         self.ledger.registry.by_id(id)
     }

@@ -51,6 +51,12 @@ impl Progress {
         self.edges.iter().all(known)
     }
 
+    /// Returns the chain hash after an entry: at the tip, or next to missing entries.
+    pub(crate) fn hash_after(&self, seq: u64) -> Option<[u8; 32]> {
+        let at_tip = self.tip.as_ref().filter(|tip| tip.seq == seq).map(|tip| tip.h);
+        at_tip.or_else(|| self.edges.get(&seq).map(|edge| edge.h))
+    }
+
     /// Returns whether this head and its entry are held at the end, or at the edge of a gap.
     pub(crate) fn ends_at(&self, head: &Head) -> bool {
         let at_tip = || self.tip.as_ref().is_some_and(|tip| tip.seq == head.seq && tip.h == head.h);

@@ -229,6 +229,10 @@ pub trait Catalog {
     fn first_held(&self, log: LogNo, from: u64) -> Option<u64> {
         (from < self.log(log).entries_to).then_some(from)
     }
+    /// Returns the chain hash after an entry, where it is kept: at the tip, and next to missing entries.
+    fn hash_after(&self, log: LogNo, seq: u64) -> Option<[u8; 32]> {
+        self.log(log).tip.filter(|tip| tip.seq == seq).map(|tip| tip.h)
+    }
     /// Returns the number of a log, if this store knows it.
     fn log_by_id(&self, id: &LogId) -> Option<LogNo>;
     /// Returns the id of the log with this card; `None` for bytes that are not a card.

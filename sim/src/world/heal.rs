@@ -3,10 +3,11 @@
 use super::{Phase, What, World};
 use crate::coverage::Mark;
 use crate::report::{Bound, OracleId, Unmet};
+use bytes::Bytes;
 use cosmicsync_protocol::endpoint::LinkId;
-use cosmicsync_protocol::ids::LogId;
 use cosmicsync_protocol::storage::{StoreError, Table};
-use std::collections::BTreeMap;
+use cosmicsync_protocol::testkit::store::MemStore;
+use std::collections::BTreeSet;
 
 /// Interval of the checks for convergence, in microseconds.
 const LOOK_US: u64 = 100_000;
@@ -216,10 +217,10 @@ impl World<'_> {
     /// Returns what is missing for convergence: the first thing of each peer of the core, then links; at most `max`.
     fn unmet(&self, max: usize) -> Vec<Unmet> {
         let mut root = None;
-        let most = self.most_held();
+        let all = self.entries_held();
         let peers = (0..self.nodes.len()).filter(|peer| self.core[*peer]);
         let lacking =
-            peers.filter_map(|peer| Some(Unmet { peer: Some(peer), text: self.lacking(peer, &mut root, &most)? }));
+            peers.filter_map(|peer| Some(Unmet { peer: Some(peer), text: self.lacking(peer, &mut root, &all)? }));
         let mut unmet: Vec<Unmet> = lacking.take(max).collect();
         if unmet.len() < max {
             let links = self.links_lacking(max - unmet.len()).into_iter();
@@ -229,7 +230,7 @@ impl World<'_> {
     }
 
     /// Returns the first thing that a peer lacks.
-    fn lacking(&self, peer: usize, root: &mut Root, most: &Most) -> Option<String> {
+    fn lacking(&self, peer: usize, root: &mut Root, all: &BTreeSet<Bytes>) -> Option<String> {
         let node = &self.nodes[peer];
         let Some(alive) = node.alive.as_deref() else { return Some(format!("peer {peer} is down")) };
         if !alive.edits.is_empty() {
@@ -241,9 +242,8 @@ impl World<'_> {
             return Some(format!("peer {peer} has another root than peer {first}"));
         }
         for log in alive.endpoint.logs() {
-            // Entries of a history that no peer holds any more cannot be requested.
-            let most = if self.model.losses { most.get(&(log.id, log.h)).copied().unwrap_or(0) } else { u64::MAX };
-            let entries = log.entries.min(most);
+            // Entries that no peer holds any more cannot be requested.
+            let entries = if self.model.losses { log.held } else { log.entries };
             // An entry cannot be read if its log's first entries are lost.
             if self.model.losses && log.partition.is_none() {
                 continue;
@@ -251,6 +251,13 @@ impl World<'_> {
             if !node.partial && (log.held < entries || log.read < log.held) {
                 let (held, read) = (log.held, log.read);
                 return Some(format!("peer {peer} holds {held} and read {read} of {entries} entries of a log"));
+            }
+        }
+        if self.model.losses && !node.partial {
+            let held: BTreeSet<&Bytes> = entries_of(&alive.store).collect();
+            let lacks = all.iter().filter(|entry| !held.contains(entry)).count();
+            if lacks > 0 {
+                return Some(format!("peer {peer} lacks {lacks} entries that others of the core hold"));
             }
         }
         let stats = alive.endpoint.stats();
@@ -307,15 +314,10 @@ impl World<'_> {
         leaving.take(1).chain(dialling).chain(down).take(max).collect()
     }
 
-    /// Returns, for each history, identified by its end, the largest number of entries that a peer of the core
-    /// holds.
-    fn most_held(&self) -> Most {
-        let mut most = BTreeMap::new();
-        for log in self.nodes.iter().filter_map(|node| node.alive.as_deref()).flat_map(|alive| alive.endpoint.logs()) {
-            let held = most.entry((log.id, log.h)).or_insert(0);
-            *held = log.held.max(*held);
-        }
-        most
+    /// Returns the entries that peers of the core hold, if stores were lost.
+    fn entries_held(&self) -> BTreeSet<Bytes> {
+        let peers = self.nodes.iter().filter_map(|node| node.alive.as_deref()).filter(|_| self.model.losses);
+        peers.flat_map(|alive| entries_of(&alive.store)).cloned().collect()
     }
 
     /// Returns the state that must not change once all have everything.
@@ -335,8 +337,10 @@ impl World<'_> {
 /// The first peer, and the root of its space.
 type Root = Option<(usize, Option<[u8; 16]>)>;
 
-/// The largest number of entries held of each history.
-type Most = BTreeMap<(LogId, Option<[u8; 32]>), u64>;
+/// Returns the sealed entries that a store holds.
+fn entries_of(store: &MemStore) -> impl Iterator<Item = &Bytes> {
+    store.rows().iter().filter(|((table, _), _)| *table == Table::Entry).map(|(_, value)| value)
+}
 
 /// State that is compared before and after a quiet period.
 #[derive(Debug, Clone, Default)]

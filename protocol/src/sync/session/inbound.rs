@@ -223,7 +223,9 @@ impl Session {
             // A dropped run is acknowledged too, once its entries are held, whoever sends them.
             inbound.entries_came = inbound.entries_came.max(end);
             if !is_known {
-                inbound.wanted = None;
+                // The request that was open is void. If it was for older entries, it is repeated.
+                let older = inbound.wanted.take().filter(|(from, _)| *from < came);
+                inbound.fetch = inbound.fetch.take().or(older);
                 inbound.dropped = true;
             }
             self.credit_due[class.index()] += bytes;
@@ -255,8 +257,8 @@ impl Session {
         }
         let to = head.seq + 1;
         let view = self.view(catalog, &id);
-        let contradicts = |view: &LogView| view.tip.as_ref().is_some_and(|tip| tip.seq == head.seq && tip.h != head.h);
-        if let Some((no, view)) = view.as_ref().filter(|(_, view)| view.is_forked() || contradicts(view)) {
+        let contradicts = |no: LogNo| catalog.hash_after(no, head.seq).is_some_and(|h| h != head.h);
+        if let Some((no, view)) = view.as_ref().filter(|(no, view)| view.is_forked() || contradicts(*no)) {
             self.hint_fork(catalog, *no);
             if view.held_ends().is_empty() {
                 self.want_history(catalog, *no, (head.seq, head.h));

@@ -71,11 +71,9 @@ impl World<'_> {
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return true };
         let writes = alive.desk.open.values().filter_map(Asked::written);
         let mut loose: BTreeSet<DocId> = writes.flatten().chain(&alive.desk.gathered).map(|doc| doc.doc).collect();
-        // Entries that came for a document in memory and are not imported yet may be missed: nothing reported them.
-        let lags = |doc: &&DocId| {
-            let doc = DocRef { partition, doc: **doc };
-            alive.endpoint.is_open(doc) && !alive.endpoint.is_current(doc)
-        };
+        // Entries that came and are not indexed, or not imported into an open document, may be missed: nothing
+        // reported them.
+        let lags = |doc: &&DocId| !alive.endpoint.is_current(DocRef { partition, doc: **doc });
         loose.extend(before.keys().filter(lags));
         // What is durable and not reported may be missed.
         if alive.store.has_untold() {
