@@ -139,7 +139,7 @@ impl Issuer {
         if !ALGORITHMS.contains(&header.alg) {
             return Err(refused("it is signed in a way that is not taken"));
         }
-        let key = self.key(header.kid.as_deref()).await.ok_or_else(|| refused("its key is none of the issuer's"))?;
+        let key = self.key(header.kid.as_deref()).await.ok_or_else(|| refused("its key is not one of the issuer's"))?;
         let decoding = DecodingKey::from_jwk(&key).map_err(|_| refused("its key is of no kind that is taken"))?;
         let mut validation = Validation::new(header.alg);
         validation.leeway = LEEWAY_SECONDS;

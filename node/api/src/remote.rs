@@ -50,7 +50,7 @@ impl Remote {
             let message = format!("the URL {url}: {why}");
             ServiceError::new(ErrorCode::Usage, message).next("cosmicsync --url https://HOST:PORT status")
         };
-        let uri: Uri = url.trim_end_matches('/').parse().map_err(|_| wrong("it is none"))?;
+        let uri: Uri = url.trim_end_matches('/').parse().map_err(|_| wrong("it is invalid"))?;
         let is_secure = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
@@ -172,7 +172,7 @@ fn distrusted(error: &io::Error, host: &str, port: u16) -> ServiceError {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => "--url with a name that the certificate has, or a certificate that has this one (subjectAltName)",
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(_))) => {
-            "a certificate that is no CA's (openssl: -addext basicConstraints=critical,CA:FALSE)"
+            "a certificate that is not a CA's (openssl: -addext basicConstraints=critical,CA:FALSE)"
         }
         _ => "the same with --ca FILE: the certificate of its signer, or the node's own if no CA signed it",
     };

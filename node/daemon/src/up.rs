@@ -146,7 +146,7 @@ async fn address(text: &str, setting: SocketAddr) -> Result<SocketAddr, ServiceE
         ServiceError::new(ErrorCode::Usage, message)
     };
     if let Some(port) = text.strip_prefix(':') {
-        let port = port.parse().map_err(|_| wrong("the port is no number up to 65535"))?;
+        let port = port.parse().map_err(|_| wrong("the port is not a number up to 65535"))?;
         return Ok(SocketAddr::new(setting.ip(), port));
     }
     let found: Vec<SocketAddr> = match tokio::net::lookup_host(text).await {

@@ -163,7 +163,7 @@ fn typing_where_no_text_is_names_the_place_and_the_way() {
 
     // The suggested step helps.
     let (message, next) = error(&["notes/trip", "s", "x"]);
-    assert!(message.starts_with("'s' of notes/trip is no text to type into"), "{message}");
+    assert!(message.starts_with("'s' of notes/trip is not a collaborative text"), "{message}");
     let get = world.command("laptop", "doc get notes/trip");
     assert_eq!(next, world.command("laptop", &format!(r#"doc put notes/trip "$({get})" --text s"#)));
     let whole = world.done("laptop", &["doc", "get", "notes/trip"]);

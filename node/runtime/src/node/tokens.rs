@@ -116,7 +116,7 @@ impl Acting<'_> {
 
     pub(super) async fn token_check(&self, sent: Secret) -> Result<Reply, ServiceError> {
         let unknown = || {
-            ServiceError::new(ErrorCode::Refused, "the token is none of this node, or was revoked")
+            ServiceError::new(ErrorCode::Refused, "the token is not of this node, or was revoked")
                 .because(Reason::TokenUnknown)
                 .next("cosmicsync token create NAME")
         };

@@ -263,7 +263,8 @@ fn intent(op: &DocOp) -> Result<Intent, ServiceError> {
             Condition::Version(version.to_owned())
         }
         Some(other) => {
-            let message = format!("'{other}' is no condition: write absent, exists, or 4 or more digits of a version");
+            let message =
+                format!("'{other}' is not a condition: write absent, exists, or 4 or more digits of a version");
             return Err(ServiceError::new(ErrorCode::Usage, message));
         }
     };
