@@ -202,7 +202,7 @@ fn tls(dir: &Path, config: &Config) -> Result<Option<Tls>, ServiceError> {
         (true, true) => Ok(None),
         (false, false) => Tls::load(dir.join(certificate), dir.join(key)).map(Some),
         (true, false) | (false, true) => {
-            let message = "HTTPS takes both, [http] tls_cert and tls_key";
+            let message = "HTTPS needs both [http] tls_cert and tls_key";
             Err(ServiceError::new(ErrorCode::Usage, message).next("cosmicsync config show --origin"))
         }
     }

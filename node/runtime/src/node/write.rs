@@ -90,7 +90,7 @@ impl Acting<'_> {
                 Err(error) => error,
             },
             RequestError::Exists if !doc.contains('/') => {
-                let message = format!("{doc} has a document with this key already");
+                let message = format!("{doc} already has a document with this key");
                 ServiceError::new(ErrorCode::Conflict, message).next(format!("cosmicsync query {shown}"))
             }
             RequestError::Exists => ServiceError::new(ErrorCode::Conflict, format!("{doc} exists already")).next(get),
