@@ -36,3 +36,21 @@ fn a_runtime_of_threads_joins_and_edits_over_tcp() {
     let both = foreign_runtime::both_sides().expect("both sides end in good order");
     assert_eq!(both, ["a thread, a host", "a thread, a host"]);
 }
+
+/// The snippets of the guide are parts of the examples, up to their indentation.
+#[test]
+fn the_guide_shows_their_code() {
+    let trimmed = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let examples = [
+        trimmed(include_str!("../examples/two_peers.rs")),
+        trimmed(include_str!("../examples/foreign_runtime.rs")),
+        trimmed(include_str!("../examples/memory_store/mod.rs")),
+    ];
+    let guide = include_str!("../../docs/guides/embed.md");
+    let snippets: Vec<&str> = guide.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!snippets.is_empty());
+    for snippet in snippets {
+        let code = trimmed(snippet);
+        assert!(examples.iter().any(|example| example.contains(&code)), "in no example:\n{snippet}");
+    }
+}

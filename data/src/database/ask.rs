@@ -285,7 +285,7 @@ pub enum QueryError {
     )]
     ScanLimit,
     /// The text is not a bookmark, or belongs to another query.
-    #[error("the bookmark is none of this query: begin without one")]
+    #[error("the bookmark belongs to another query: begin without one")]
     Bookmark,
     /// The collection has no index of this name.
     #[error("the collection has no index {0:?}")]

@@ -18,7 +18,7 @@ struct Violations<'a>(&'a [Violation]);
 
 impl fmt::Display for Violations<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the document is not as its schema says: ")?;
+        f.write_str("the document violates its schema: ")?;
         let Some((first, more)) = self.0.split_first() else { return Ok(()) };
         first.fmt(f)?;
         if more.is_empty() { Ok(()) } else { write!(f, "; and {} more", more.len()) }
@@ -63,7 +63,7 @@ pub enum RequestError {
     #[error("there is no such document")]
     NotFound,
     /// The document is incomplete, so an edit is refused.
-    #[error("the document is not wholly here")]
+    #[error("parts of the document have not arrived on this device yet")]
     Incomplete(Vec<Missing>),
     /// A name, key or source is empty or too long.
     #[error("{0} must have 1 to 255 bytes")]
@@ -84,7 +84,7 @@ pub enum RequestError {
     #[error("the document has no such version")]
     NoVersion,
     /// Several versions have names that begin with these digits.
-    #[error("several versions begin so: give more digits")]
+    #[error("several versions begin with these digits: give more")]
     AmbiguousVersion,
     /// This device has made no change that could be undone.
     #[error("this device wrote nothing here that could be undone")]
@@ -102,7 +102,7 @@ pub enum RequestError {
     #[error(transparent)]
     JsonPatch(#[from] JsonPatchError),
     /// A name contains a character that commands cannot express.
-    #[error("{what} has {character}, which no name may have")]
+    #[error("{what} must not contain {character}")]
     BadCharacter {
         /// The kind of thing that is named.
         what: &'static str,
@@ -140,7 +140,7 @@ pub enum RequestError {
     ContainerChange(String),
     /// The schema was not set, because existing documents do not match it.
     #[error(
-        "{} of {} documents are not as the schema says{}: mend them, or set it with force",
+        "{} of {} documents violate the schema{}: correct them, or set it with force",
         .0.invalid, .0.docs, First(.0)
     )]
     DocumentsViolate(Box<SchemaReport>),
@@ -158,7 +158,7 @@ pub enum RequestError {
         locked: bool,
     },
     /// The actor's token is for other collections, or does not allow the deed there.
-    #[error("the token does not allow to {} documents of the collection {collection:?}", deed.name())]
+    #[error("the token gives no permission to {} documents of the collection {collection:?}", deed.name())]
     OutOfReach {
         /// The deed that was refused.
         deed: Deed,
@@ -166,7 +166,7 @@ pub enum RequestError {
         collection: String,
     },
     /// Only an actor without limits may make this request.
-    #[error("only an owner or an admin of this node may ask for this")]
+    #[error("only an owner or an admin of this node may do this")]
     AdminOnly,
     /// The edit was refused.
     #[error(transparent)]

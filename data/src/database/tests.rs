@@ -395,7 +395,7 @@ fn nothing_is_taken_behind_a_row_that_was_refused() {
     let long = "x".repeat(300_000);
     let refused = [
         (row(&"k".repeat(256), 7), "line 9 (row 8): the key must have 1 to 255 bytes"),
-        (row("nul\0", 7), "line 9 (row 8): the key has a NUL character, which no name may have"),
+        (row("nul\0", 7), "line 9 (row 8): the key must not contain a NUL character"),
         (Row { value: value(&format!("{{\"t\":{long:?}}}")), ..row("k", 7) }, "line 9 (row 8): "),
         (Row { value: value(&format!("{{\"t\":{long:?}}}")), ..row("0", 7) }, "line 9 (row 8): "),
     ];

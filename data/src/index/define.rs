@@ -33,7 +33,7 @@ pub enum IndexError {
     Repeated(String),
     /// A field is a virtual field.
     #[error(
-        "{0} is no member of documents; an index is on members, and one whose name begins with $ is written as `\\$name`"
+        "{0} is not a member of documents, and an index is on members; write one whose name begins with $ as `\\$name`"
     )]
     Virtual(String),
     /// A field is not a path.

@@ -141,10 +141,10 @@ impl Run<'_> {
 
     fn keyword(&mut self, keyword: &Keyword, value: &Value, at: &At<'_>) -> bool {
         match keyword {
-            Keyword::Never => self.refuse(at, "false", || "nothing may stand here".to_owned()),
+            Keyword::Never => self.refuse(at, "false", || "no value is allowed here".to_owned()),
             Keyword::Type(types) => self.expect(types.iter().any(|wanted| is_of(*wanted, value)), at, "type", || {
                 let wanted: Vec<&str> = types.iter().map(|wanted| wanted.name()).collect();
-                format!("{} is no {}", shown(value), wanted.join(" or "))
+                format!("{} is not of type {}", shown(value), wanted.join(" or "))
             }),
             Keyword::Const(wanted) => {
                 self.expect(is_same(value, wanted), at, "const", || format!("must be {}", shown(wanted)))
@@ -153,14 +153,14 @@ impl Run<'_> {
                 let found = values.binary_search_by(|of| compare(Some(of), Some(value))).is_ok();
                 self.expect(found, at, "enum", || {
                     let values: Vec<String> = values.iter().take(8).map(shown).collect();
-                    format!("{} is none of {}", shown(value), values.join(", "))
+                    format!("{} is not one of {}", shown(value), values.join(", "))
                 })
             }
             Keyword::Bound(bound, limit) => self.bound(*bound, limit, value, at),
             Keyword::MultipleOf(divisor) => {
                 let holds = !is_number(value) || is_multiple(value, divisor);
                 self.expect(holds, at, "multipleOf", || {
-                    format!("{} is no multiple of {}", shown(value), shown(divisor))
+                    format!("{} is not a multiple of {}", shown(value), shown(divisor))
                 })
             }
             Keyword::AtLeast(of, least) => self.at_least(*of, *least, value, at),
@@ -171,7 +171,7 @@ impl Run<'_> {
             }
             Keyword::Format(format) => {
                 let holds = value.as_text().is_none_or(|text| format.is_of(text));
-                self.expect(holds, at, "format", || format!("{} is no {}", shown(value), format.name()))
+                self.expect(holds, at, "format", || format!("{} is not in the format {}", shown(value), format.name()))
             }
             Keyword::Unique => {
                 let holds = value.as_list().is_none_or(|items| self.are_unique(items));
@@ -207,7 +207,8 @@ impl Run<'_> {
                 let mut holds = true;
                 for name in value.as_map().into_iter().flat_map(|members| members.keys()) {
                     let fits = self.quietly(*node, &Value::from(name.as_str()), at);
-                    holds &= self.expect(fits, at, "propertyNames", || format!("{name:?} is no name for a member"));
+                    holds &= self
+                        .expect(fits, at, "propertyNames", || format!("{name:?} is not allowed as a member's name"));
                 }
                 holds
             }
@@ -225,7 +226,7 @@ impl Run<'_> {
             Keyword::Not(node) => {
                 // Beyond the limit of steps, neither a schema nor its negation holds.
                 let fits = self.quietly(*node, value, at) || self.steps > STEPS_MAX;
-                self.expect(!fits, at, "not", || format!("{} is what must not be", shown(value)))
+                self.expect(!fits, at, "not", || format!("{} matches the schema of `not`", shown(value)))
             }
             Keyword::If { test, then, otherwise } => {
                 let next = if self.quietly(*test, value, at) { then } else { otherwise };

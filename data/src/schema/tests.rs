@@ -36,10 +36,10 @@ fn violations_name_place_and_reason() {
         [
             "/a~1b: the schema has no such member",
             "/age: -1.5 is below 0",
-            "/age: -1.5 is no integer or null",
-            "/mail: \"x\" is no email",
+            "/age: -1.5 is not of type integer or null",
+            "/mail: \"x\" is not in the format email",
             "/name: has 4 characters, and may have at most 3",
-            "/tags/1: \"c\" is none of \"a\", \"b\"",
+            "/tags/1: \"c\" is not one of \"a\", \"b\"",
             "/tags: has 3 items, and may have at most 2",
             "/tags: two items are equal",
         ]
@@ -52,7 +52,7 @@ fn recursive_schemas_end_with_the_value() {
     let tree =
         schema(r##"{"properties":{"next":{"$ref":"#"},"n":{"$ref":"#/$defs/n"}},"$defs":{"n":{"type":"integer"}}}"##);
     assert!(tree.is_valid(&value(r#"{"next":{"next":{"n":1}}}"#), None));
-    assert_eq!(told(&tree, r#"{"next":{"next":{"n":"x"}}}"#), ["/next/next/n: \"x\" is no integer"]);
+    assert_eq!(told(&tree, r#"{"next":{"next":{"n":"x"}}}"#), ["/next/next/n: \"x\" is not of type integer"]);
     for endless in [r##"{"$ref":"#"}"##, r##"{"allOf":[{"$ref":"#/$defs/a"}],"$defs":{"a":{"not":{"$ref":"#"}}}}"##] {
         assert!(matches!(problem(endless).1, SchemaProblem::Endless(_)), "{endless}");
     }

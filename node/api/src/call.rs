@@ -157,7 +157,7 @@ impl FromRequestParts<Door> for Caller {
 
 /// Returns the problem for a reply that does not belong to its command.
 pub(crate) fn unexpected() -> Problem {
-    Problem::new(Code::Internal, "the node gave an answer to another question")
+    Problem::new(Code::Internal, "internal error: the reply does not match the request")
 }
 
 /// Extracts the expected kind of reply.

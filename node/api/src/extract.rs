@@ -152,7 +152,7 @@ pub(crate) async fn next_piece(body: &mut Body) -> Result<Option<Bytes>, Problem
         let frame = core::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
         let frame = tokio::time::timeout(PIECE_TIMEOUT, frame).await.map_err(|_| {
             let seconds = PIECE_TIMEOUT.as_secs();
-            Problem::new(Code::Timeout, format!("nothing came of the body for {seconds} seconds"))
+            Problem::new(Code::Timeout, format!("no part of the body arrived for {seconds} seconds"))
         })?;
         match frame {
             None => return Ok(None),
@@ -163,7 +163,7 @@ pub(crate) async fn next_piece(body: &mut Body) -> Result<Option<Bytes>, Problem
                 }
             }
             Some(Err(error)) => {
-                let broke = |error| Problem::new(Code::BadRequest, format!("the body broke off: {error}"));
+                let broke = |error| Problem::new(Code::BadRequest, format!("the body ended early: {error}"));
                 return Err(problem_of(error).unwrap_or_else(broke));
             }
         }

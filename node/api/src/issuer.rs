@@ -89,7 +89,7 @@ impl Issuer {
     pub async fn load(settings: IssuerSettings) -> Result<Self, ServiceError> {
         let wrong = |why: &str| ServiceError::new(ErrorCode::Usage, format!("[issuer] {why}"));
         if settings.audience.is_empty() {
-            return Err(wrong("audience is missing: tokens for others would let somebody in"));
+            return Err(wrong("audience is missing: without it, tokens for other services would be accepted"));
         }
         if matches!(settings.role, Role::Owner | Role::Admin) {
             return Err(wrong("role is editor, viewer or auditor: accounts of this node manage it"));
@@ -137,10 +137,10 @@ impl Issuer {
         }
         let header = decode_header(text).map_err(|_| refused("it is not a JSON Web Token"))?;
         if !ALGORITHMS.contains(&header.alg) {
-            return Err(refused("it is signed in a way that is not taken"));
+            return Err(refused("its signature algorithm is not accepted"));
         }
-        let key = self.key(header.kid.as_deref()).await.ok_or_else(|| refused("its key is none of the issuer's"))?;
-        let decoding = DecodingKey::from_jwk(&key).map_err(|_| refused("its key is of no kind that is taken"))?;
+        let key = self.key(header.kid.as_deref()).await.ok_or_else(|| refused("its key is not one of the issuer's"))?;
+        let decoding = DecodingKey::from_jwk(&key).map_err(|_| refused("its kind of key is not accepted"))?;
         let mut validation = Validation::new(header.alg);
         validation.leeway = LEEWAY_SECONDS;
         validation.validate_nbf = true;
@@ -150,7 +150,7 @@ impl Issuer {
         let claims = match decode::<Claims>(text, &decoding, &validation) {
             Ok(data) => data.claims,
             Err(error) if matches!(error.kind(), jsonwebtoken::errors::ErrorKind::ExpiredSignature) => {
-                return Err(Problem::new(Code::TokenExpired, "the time of the issuer's token is over"));
+                return Err(Problem::new(Code::TokenExpired, "the issuer's token has expired"));
             }
             Err(error) => return Err(refused(&error.to_string())),
         };

@@ -150,7 +150,7 @@ async fn figures(State(watched): State<Watched>) -> Response {
     };
     match written {
         Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        Err(core::fmt::Error) => Problem::new(Code::Internal, "the figures could not be written").into_response(),
+        Err(core::fmt::Error) => Problem::new(Code::Internal, "the metrics could not be written").into_response(),
     }
 }
 

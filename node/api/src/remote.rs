@@ -50,19 +50,19 @@ impl Remote {
             let message = format!("the URL {url}: {why}");
             ServiceError::new(ErrorCode::Usage, message).next("cosmicsync --url https://HOST:PORT status")
         };
-        let uri: Uri = url.trim_end_matches('/').parse().map_err(|_| wrong("it is none"))?;
+        let uri: Uri = url.trim_end_matches('/').parse().map_err(|_| wrong("it is invalid"))?;
         let is_secure = match uri.scheme_str() {
             Some("https") => true,
             Some("http") => false,
-            Some(_) | None => return Err(wrong("it begins with https:// or http://")),
+            Some(_) | None => return Err(wrong("it must begin with https:// or http://")),
         };
-        let host = uri.host().ok_or_else(|| wrong("it names no host"))?.trim_matches(['[', ']']).to_owned();
+        let host = uri.host().ok_or_else(|| wrong("it has no host"))?.trim_matches(['[', ']']).to_owned();
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(wrong("it ends behind the host and the port"));
+            return Err(wrong("nothing may follow the host and the port"));
         }
         let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|host| host.is_loopback());
         if !is_secure && !is_here {
-            return Err(wrong("a token goes to another machine by https:// only"));
+            return Err(wrong("a token is sent to another machine only over https://"));
         }
         let port = uri.port_u16().unwrap_or(if is_secure { 443 } else { 80 });
         Ok(Self { is_secure, host, port, token, roots })
@@ -112,7 +112,7 @@ impl Remote {
     ) -> Result<Halves, ServiceError> {
         let failed = |error: &dyn core::fmt::Display| {
             let Self { host, port, .. } = self;
-            let message = format!("{host}:{port} does not answer as a node does: {error}");
+            let message = format!("{host}:{port} does not answer like a node: {error}");
             let error = ServiceError::new(ErrorCode::Unavailable, message);
             if self.is_secure {
                 return error.next(format!("on {host}: cosmicsync status"));
@@ -120,7 +120,8 @@ impl Remote {
             error.next(format!("--url https://{host}:{port}, if it serves HTTPS"))
         };
         let bearer = HeaderValue::try_from(format!("Bearer {}", self.token.0));
-        let mut bearer = bearer.map_err(|_| ServiceError::new(ErrorCode::Usage, "the token has odd characters"))?;
+        let mut bearer = bearer
+            .map_err(|_| ServiceError::new(ErrorCode::Usage, "the token has characters that a header cannot hold"))?;
         bearer.set_sensitive(true);
         let request = Request::get(CONTROL_PATH)
             .header(header::HOST, format!("{}:{}", self.host, self.port))
@@ -172,11 +173,11 @@ fn distrusted(error: &io::Error, host: &str, port: u16) -> ServiceError {
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => "--url with a name that the certificate has, or a certificate that has this one (subjectAltName)",
         Some(rustls::Error::InvalidCertificate(CertificateError::Other(_))) => {
-            "a certificate that is no CA's (openssl: -addext basicConstraints=critical,CA:FALSE)"
+            "a certificate that is not a CA's (openssl: -addext basicConstraints=critical,CA:FALSE)"
         }
         _ => "the same with --ca FILE: the certificate of its signer, or the node's own if no CA signed it",
     };
-    let message = format!("the certificate of {host}:{port} is not believed: {error}");
+    let message = format!("the certificate of {host}:{port} is not trusted: {error}");
     ServiceError::new(ErrorCode::Unavailable, message).next(next)
 }
 

@@ -216,7 +216,7 @@ impl Session {
             Err(mistake) => Some(failed(None, &Problem::json(&mistake))),
             Ok(Said::Ping {}) => Some(json!({ "type": "pong" })),
             Ok(Said::Auth { .. }) => {
-                Some(failed(None, &Problem::new(Code::BadRequest, "the connection said who it is already")))
+                Some(failed(None, &Problem::new(Code::BadRequest, "the connection is authenticated already")))
             }
             Ok(Said::Unsub { id }) => {
                 if let Some(subscription) = self.open.remove(&id) {

@@ -148,7 +148,7 @@ fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D:
     };
     match origins.iter().find(|text| !is_origin(text)) {
         None => Ok(origins),
-        Some(other) => Err(Error::custom(format!("{other} is no origin: write https://HOST or https://HOST:PORT"))),
+        Some(other) => Err(Error::custom(format!("{other} is not an origin: write https://HOST or https://HOST:PORT"))),
     }
 }
 
@@ -343,7 +343,7 @@ impl Loaded {
                 continue;
             }
             let Value::Table(keys) = keys.into_inner() else {
-                mistakes.push((offset, format!("`{section}` is no section: write [{section}] and its keys below")));
+                mistakes.push((offset, format!("`{section}` is not a section: write [{section}] and its keys below")));
                 continue;
             };
             for (key, value) in keys {

@@ -244,7 +244,7 @@ impl Run<'_> {
                         Ok(op) => writes.push(op),
                         Err(error) => {
                             let example = r#"{"op":"put","doc":"notes/a","value":{"title":"a"}}"#;
-                            let message = format!("line {number} is no write such as {example}: {error}");
+                            let message = format!("line {number} is not a write such as {example}: {error}");
                             break Err(usage(message));
                         }
                     },
@@ -294,7 +294,7 @@ impl Run<'_> {
 /// Parses a JSON value; the error about an unquoted word suggests quotes.
 fn json_value(text: &str) -> Result<Value, ServiceError> {
     serde_json::from_str(text).map_err(|error| {
-        let message = format!("'{text}' is no JSON value: {error}");
+        let message = format!("'{text}' is not a JSON value: {error}");
         ServiceError::new(ErrorCode::Usage, message)
             .next(format!("write a text in quotes: {}", quoted(&format!("\"{text}\""))))
     })

@@ -105,7 +105,7 @@ pub(crate) fn ask_secret(what: &str, new: bool) -> Result<Secret, ServiceError> 
     if !io::stdin().is_terminal() {
         let variable = format!("COSMICSYNC_{}", what.to_uppercase());
         let next = format!("the same with --{what}-file FILE, whose first line is the {what}, or with {variable} set");
-        let message = format!("a {what} is needed, and nobody is there to type it");
+        let message = format!("a {what} is needed, and there is no terminal to ask for it");
         return Err(ServiceError::new(ErrorCode::Usage, message).next(next));
     }
     let ask = |prompt: &str| {

@@ -10,7 +10,7 @@ pub(crate) fn check(value: &Value, path: &str) -> Result<(), ServiceError> {
     let steps: Vec<&str> = path.split('.').collect();
     match leads_to(value, &steps) {
         Some(true) => Ok(()),
-        Some(false) => Err(usage(format!("the text path '{path}' leads to no string"))),
+        Some(false) => Err(usage(format!("the value at the text path '{path}' is not a string"))),
         None => Err(usage(format!("the text path '{path}' is not in the document"))),
     }
 }
@@ -38,7 +38,8 @@ mod tests {
         for path in ["a", "none.*", "none.*.b", "list.*.b", "t"] {
             assert!(check(&value, path).is_ok(), "{path}");
         }
-        for (path, why) in [("b", "is not in"), ("list.b", "is not in"), ("list.*.c", "is not in"), ("n", "no string")]
+        for (path, why) in
+            [("b", "is not in"), ("list.b", "is not in"), ("list.*.c", "is not in"), ("n", "not a string")]
         {
             assert!(check(&value, path).is_err_and(|error| error.message.contains(why)), "{path}");
         }

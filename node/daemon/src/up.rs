@@ -146,7 +146,7 @@ async fn address(text: &str, setting: SocketAddr) -> Result<SocketAddr, ServiceE
         ServiceError::new(ErrorCode::Usage, message)
     };
     if let Some(port) = text.strip_prefix(':') {
-        let port = port.parse().map_err(|_| wrong("the port is no number up to 65535"))?;
+        let port = port.parse().map_err(|_| wrong("the port is not a number up to 65535"))?;
         return Ok(SocketAddr::new(setting.ip(), port));
     }
     let found: Vec<SocketAddr> = match tokio::net::lookup_host(text).await {
@@ -202,7 +202,7 @@ fn tls(dir: &Path, config: &Config) -> Result<Option<Tls>, ServiceError> {
         (true, true) => Ok(None),
         (false, false) => Tls::load(dir.join(certificate), dir.join(key)).map(Some),
         (true, false) | (false, true) => {
-            let message = "HTTPS takes both, [http] tls_cert and tls_key";
+            let message = "HTTPS needs both [http] tls_cert and tls_key";
             Err(ServiceError::new(ErrorCode::Usage, message).next("cosmicsync config show --origin"))
         }
     }

@@ -163,7 +163,7 @@ fn typing_where_no_text_is_names_the_place_and_the_way() {
 
     // The suggested step helps.
     let (message, next) = error(&["notes/trip", "s", "x"]);
-    assert!(message.starts_with("'s' of notes/trip is no text to type into"), "{message}");
+    assert!(message.starts_with("'s' of notes/trip is not a collaborative text"), "{message}");
     let get = world.command("laptop", "doc get notes/trip");
     assert_eq!(next, world.command("laptop", &format!(r#"doc put notes/trip "$({get})" --text s"#)));
     let whole = world.done("laptop", &["doc", "get", "notes/trip"]);
@@ -312,7 +312,7 @@ fn a_text_path_that_leads_nowhere_is_refused() {
     for (value, path, why) in [
         (r#"{"a":"x"}"#, "b", "the text path 'b' is not in the document"),
         (r#"{"a":[{"b":"x"}]}"#, "a.b", "the text path 'a.b' is not in the document"),
-        (r#"{"a":1}"#, "a", "the text path 'a' leads to no string"),
+        (r#"{"a":1}"#, "a", "the value at the text path 'a' is not a string"),
     ] {
         let output = put(value, path);
         assert_eq!(output.status.code(), Some(2));
@@ -409,7 +409,7 @@ fn typing_that_a_deletion_has_not_seen_brings_a_document_back() {
     assert_eq!(changes("phone"), changes("laptop"));
     let limited = world.done("laptop", &["-o", "json", "doc", "history", "notes/trip", "--limit", "1"]);
     assert_eq!(limited.lines().last(), Some(r#"{"more":{"count":2}}"#));
-    assert!(world.done("phone", &["doctor", "notes/trip"]).contains("all of it is here"));
+    assert!(world.done("phone", &["doctor", "notes/trip"]).contains("the document is complete here"));
 
     world.done("laptop", &["doc", "put", "notes/old", "{\"n\":1}"]);
     world.done("laptop", &["doc", "delete", "notes/old"]);
@@ -417,7 +417,7 @@ fn typing_that_a_deletion_has_not_seen_brings_a_document_back() {
     assert!(told.starts_with("ok\tnotes/old\tdeleted at 20") && !told.contains("written"), "{told}");
     world.done("laptop", &["doc", "put", "notes/old", "{\"n\":2}"]);
     assert_eq!(changes_of(&world, "notes/old"), ["undeleted", "deleted", "created"]);
-    assert!(world.done("laptop", &["doctor", "notes/old"]).contains("all of it is here"));
+    assert!(world.done("laptop", &["doctor", "notes/old"]).contains("the document is complete here"));
 }
 
 /// Returns the history of a document, newest first.

@@ -187,13 +187,13 @@ fn named_columns_of_a_table_become_numbers() {
 
     let wrong = world.file("wrong.csv", "zip,pop\n1,many\n");
     let (code, said) = world.refused(&["import", &wrong, "-c", "wrong", "--number", "pop"]);
-    assert!(code == 2 && said.contains("line 2 (row 1): 'many' in the column 'pop' is no number"), "{said}");
+    assert!(code == 2 && said.contains("line 2 (row 1): 'many' in the column 'pop' is not a number"), "{said}");
     assert!(said.contains("--number pop") && !said.contains("--resume"), "nothing is stored: {said}");
     let (code, said) = world.refused(&["import", &csv, "-c", "typo", "--number", "popp"]);
     assert!(code == 2 && said.contains("there is no column 'popp'; there are zip, pop, lat, name"), "{said}");
     let lines = world.file("in.ndjson", "{\"pop\":1}\n");
     let (code, said) = world.refused(&["import", &lines, "-c", "n", "--number", "pop"]);
-    assert!(code == 2 && said.contains("other formats have numbers of their own"), "{said}");
+    assert!(code == 2 && said.contains("other formats have their own numbers"), "{said}");
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub enum TransportError {
     #[error("a message of {0} bytes is too long to seal")]
     TooLong(usize),
     /// Fault of the caller: more than [`BUFFER_BYTES_MAX`] received and not taken.
-    #[error("received bytes were not taken in time")]
+    #[error("more bytes were received than the buffer holds")]
     Overflow,
     /// An earlier error ended the stream.
     #[error("the link has failed already")]

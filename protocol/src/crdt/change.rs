@@ -72,7 +72,7 @@ pub enum ChangeError {
     #[error("change {0}: there is nothing at its path")]
     NoSuchPath(usize),
     /// Change number `.0` does not fit the kind of its container.
-    #[error("change {0}: its path leads to something of another kind")]
+    #[error("change {0}: the value at its path has another type")]
     WrongKind(usize),
     /// Change number `.0` reaches past the end of a list or text.
     #[error("change {0}: a position is past the end")]
@@ -87,7 +87,7 @@ pub enum ChangeError {
     #[error("the changes are larger than one update may be")]
     TooLarge,
     /// The changes don't fit in one update with those before them: take the update, then try again.
-    #[error("the update is full")]
+    #[error("the changes do not fit into the present update")]
     Full,
     /// Loro refused a valid change.
     #[error("the document engine refused a valid change")]

@@ -95,7 +95,7 @@ pub enum RestateError {
     #[error(transparent)]
     Import(#[from] ImportError),
     /// The engine refused to apply the updates.
-    #[error("the document engine refused to restate updates")]
+    #[error("the document engine cannot republish the updates")]
     Refused,
     /// The engine panicked.
     #[error(transparent)]

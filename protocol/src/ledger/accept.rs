@@ -43,18 +43,18 @@ pub enum Refusal {
     #[error("a log was sent without its card")]
     NoCard,
     /// A card of another log, or of a space that is not shared.
-    #[error("a log card does not fit its log or space")]
+    #[error("a log card belongs to another log or space")]
     WrongCard,
     /// An entry came without some of its sections. The chain verifies all the same, so anybody on the way
     /// could have removed them.
     #[error("an entry came without some of its sections")]
     Partial,
     /// Held entries of a log would fall into more ranges than are kept.
-    #[error("entries of a log came in too many pieces")]
+    #[error("the held entries of a log would have too many gaps")]
     Scattered,
     /// The run belongs to another history of its log than the one that is held; its place must be found
     /// first.
-    #[error("a log has two histories")]
+    #[error("the run belongs to another branch of its log")]
     Forked,
 }
 

@@ -29,7 +29,7 @@ pub enum JoinError {
     #[error("the inviter's answer is malformed")]
     Codec(#[from] CodecError),
     /// The answer is about another device, user or space.
-    #[error("the inviter's answer does not fit this device or the invite")]
+    #[error("the inviter's answer is for another device, user or space: ask for a new invite")]
     Mismatch,
     /// The inviter refused.
     #[error(transparent)]
@@ -46,10 +46,10 @@ pub enum JoinRefusal {
     #[error("the invite was used by another device: ask for a new one")]
     Used,
     /// The device belongs to another user.
-    #[error("the inviter does not take devices of another user")]
+    #[error("this device belongs to another user than the inviter")]
     OtherUser,
     /// The inviter failed to admit the device.
-    #[error("the inviter could not admit this device: look at its log")]
+    #[error("the inviter could not admit this device: look at the inviter's log")]
     Failed,
 }
 

@@ -24,7 +24,7 @@ pub enum ChainError {
     #[error("an entry repeats the epoch of its card")]
     RedundantEpoch,
     /// The entries do not fold to the head's hash.
-    #[error("the entries do not fold to the head")]
+    #[error("the chain hash of the entries is not the one of the head")]
     Diverges,
     /// The card holds no valid key, or the head was not signed with it.
     #[error("the head was not signed by the log's key")]

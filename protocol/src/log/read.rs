@@ -15,7 +15,7 @@ use crate::wire::codec::{CodecError, Reader, Write};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     /// The section's bytes were pruned or erased.
-    #[error("the section is gone")]
+    #[error("the section was removed from the entry")]
     Absent,
     /// The entry has no such section. The fault of the reference.
     #[error("the entry has no such section")]

@@ -89,7 +89,7 @@ pub enum SealError {
     #[error("the entry is too large")]
     TooLarge,
     /// A dictionary is not one of the entry's, or the open section is not the first after the header.
-    #[error("a section refers to one of the wrong kind or stands in the wrong place")]
+    #[error("a section is in the wrong place, or refers to a section of the wrong kind")]
     Misplaced,
 }
 

@@ -12,7 +12,7 @@ pub const TAG_BYTES: usize = 16;
 
 /// Error for bytes that were not sealed under this key, nonce and associated data, or were changed since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a sealed part does not open")]
+#[error("the sealed bytes do not open: the key, the place or the bytes are wrong")]
 pub struct OpenError;
 
 /// Appends `plaintext`, encrypted, and a tag of 16 bytes to `out`.

@@ -169,19 +169,19 @@ pub enum SessionError {
     #[error("a message is not well-formed: {0}")]
     Malformed(#[from] CodecError),
     /// A message is not allowed on its channel or in this state.
-    #[error("a message came where it can't")]
+    #[error("a message is not allowed on its channel or in this state")]
     Unexpected,
     /// A handle or space index was never introduced.
     #[error("a message names a handle that was never introduced")]
     UnknownHandle,
     /// More bytes of entries came than the credit allowed.
-    #[error("more entries were sent than there was credit for")]
+    #[error("the peer sent more bytes of entries than its credit allows")]
     CreditOverrun,
     /// A table or list would grow beyond its limit.
-    #[error("too much was sent: {0}")]
+    #[error("the peer exceeds a limit: {0}")]
     TooMuch(&'static str),
     /// Bytes that introduce a log are not a card.
-    #[error("what should introduce a log is no card")]
+    #[error("the bytes that introduce a log are not a card")]
     BadCard,
     /// A log was announced in a space to which it doesn't belong.
     #[error("a log was announced in another space than its own")]

@@ -294,7 +294,9 @@ pub enum HelloError {
     MissingFeature(u16),
     /// Both ends know a better suite or version than the one in use: an attacker in the middle made one of them
     /// fall back.
-    #[error("the link was forced down to weaker settings than both ends know")]
+    #[error(
+        "both ends know a better version or cipher suite than the link uses: somebody on the way may have changed the handshake"
+    )]
     Downgrade,
 }
 

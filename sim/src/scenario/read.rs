@@ -64,7 +64,7 @@ pub fn parse(text: &str) -> Result<Scenario, ScenarioError> {
         problems.extend(scenario.misfits());
     }
     ScenarioError::check(problems)?;
-    read.ok_or_else(|| Problem::at(text, 0, "this is no scenario").into())
+    read.ok_or_else(|| Problem::at(text, 0, "this is not a scenario").into())
 }
 
 fn syntax(text: &str, error: &toml::de::Error) -> Problem {

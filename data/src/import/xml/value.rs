@@ -158,7 +158,10 @@ fn begin(tag: &BytesStart<'_>, at: At) -> Result<Open, ImportError> {
         let attribute = attribute.map_err(|error| wrong(at, format_args!("<{name}>: {error}")))?;
         let key = attribute.key.into_inner();
         if !is_name(key) || attribute.value.contains('<') {
-            return Err(wrong(at, format_args!("<{name}>: '{key}' is no attribute; write &lt; for the character <")));
+            return Err(wrong(
+                at,
+                format_args!("<{name}>: '{key}' is not an attribute; write &lt; for the character <"),
+            ));
         }
         let value = attribute.normalized_value(quick_xml::XmlVersion::Explicit1_0);
         let value = value.map_err(|error| wrong(at, format_args!("attribute {key} of <{name}>: {error}")))?;

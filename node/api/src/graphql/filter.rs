@@ -48,7 +48,7 @@ pub(super) fn sort(orders: &Value, members: &[Member]) -> Result<Json, Problem> 
         let (mut order, mut members, mut first) = (order, members, true);
         loop {
             let [(name, value)] = entries(order)?[..] else {
-                return Err(bad("each object of order_by has one field: the list says which comes first"));
+                return Err(bad("each object of order_by has one field: the list gives their order"));
             };
             let known = VIRTUAL.iter().find(|(known, _)| first && *known == name).map(|(_, field)| *field);
             let member = members.iter().find(|member| member.name == name);
@@ -94,7 +94,7 @@ pub(super) fn plain(value: &Value) -> Result<Json, Problem> {
 
 /// Adds the selectors of a condition, all of which must match.
 fn conditions(value: &Value, members: &[Member], depth: usize, tests: &mut Vec<Json>) -> Result<(), Problem> {
-    let depth = depth.checked_sub(1).ok_or_else(|| bad("conditions stand too deep in each other"))?;
+    let depth = depth.checked_sub(1).ok_or_else(|| bad("conditions nest too deep"))?;
     let inner = |value: &Value| {
         let mut tests = Vec::new();
         conditions(value, members, depth, &mut tests).map(|()| all_of(tests))
@@ -149,7 +149,7 @@ fn test(name: &str, kind: &Kind, value: &Value) -> Result<(&'static str, Json), 
             for (name, value) in entries(value)? {
                 let (operator, operand) = test(name, &Kind::Scalar(*scalar), value)?;
                 if operators.insert(operator.to_owned(), operand).is_some() {
-                    return Err(bad(format!("{name} says of an item what another test says already")));
+                    return Err(bad(format!("{name} repeats another test of the same item")));
                 }
             }
             Json::Object(operators)
@@ -173,7 +173,7 @@ fn all_of(mut tests: Vec<Json>) -> Json {
 
 /// Returns the members of an object. Refuses null, which would act as no condition.
 fn entries(value: &Value) -> Result<Vec<(&str, &Value)>, Problem> {
-    let Value::Object(members) = value else { return Err(bad("an object must stand here")) };
+    let Value::Object(members) = value else { return Err(bad("an object is required here")) };
     if let Some((name, _)) = members.iter().find(|(_, value)| **value == Value::Null) {
         return Err(bad(format!("{name} is null: leave it out, or use _is_null")));
     }

@@ -44,7 +44,7 @@ pub(crate) fn check_text(text: &str) -> Result<(), Problem> {
             b'{' | b'[' | b'(' => {
                 open += 1;
                 if open > BRACKETS_MAX {
-                    return Err(deep(format!("more than {BRACKETS_MAX} brackets stand in each other")));
+                    return Err(deep(format!("more than {BRACKETS_MAX} brackets are nested")));
                 }
             }
             b'}' | b']' | b')' => open = open.saturating_sub(1),
@@ -171,7 +171,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn set(&mut self, set: &'a SelectionSet, at: At) -> Result<(), Problem> {
         if at.level > LEVELS_MAX {
-            return Err(deep("fields and fragments stand too deep in each other".to_owned()));
+            return Err(deep("fields and fragments nest too deep".to_owned()));
         }
         let below = At { level: at.level + 1, ..at };
         for selection in &set.items {
@@ -210,7 +210,7 @@ impl<'a> Walk<'a> {
             return self.set(set, At { depth: at.depth + 1, lists: Some(lists), ..at });
         }
         if at.depth >= DEPTH_MAX {
-            return Err(deep(format!("fields stand more than {DEPTH_MAX} deep in each other")));
+            return Err(deep(format!("fields nest deeper than {DEPTH_MAX} levels")));
         }
         self.cost = self.cost.saturating_add(at.factor);
         if self.cost > COST_MAX {

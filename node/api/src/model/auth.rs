@@ -49,7 +49,7 @@ impl From<service::Role> for Role {
 
 /// A login by an account and its password, or by the secret of a login link.
 #[derive(Deserialize, ToSchema)]
-#[serde(untagged, expecting = "to log in takes an account and its password, or a link")]
+#[serde(untagged, expecting = "a login needs an account and its password, or a link")]
 pub(crate) enum LoginBody {
     /// A login by an account and its password.
     Password(PasswordLogin),

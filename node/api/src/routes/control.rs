@@ -23,7 +23,7 @@ pub(super) async fn control(
 ) -> Result<Response, Problem> {
     let asked = request.headers().get(header::UPGRADE).is_some_and(|protocol| protocol == CONTROL_PROTOCOL);
     let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>().filter(|_| asked) else {
-        let problem = Problem::new(Code::UpgradeRequired, "this is the route of the command line");
+        let problem = Problem::new(Code::UpgradeRequired, "this route is for the command line");
         return Err(problem.next("cosmicsync --url URL status"));
     };
     // Commands are counted as they come; a token that has exceeded its quota is refused here.

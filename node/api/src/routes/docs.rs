@@ -226,7 +226,10 @@ pub(super) async fn patch(
             DocOp::Change { doc, changes, condition: prepared(&caller, &named, &conditions).await? }
         }
         _ => {
-            let problem = Problem::new(Code::UnsupportedMediaType, format!("the body is '{kind}', which is no patch"));
+            let problem = Problem::new(
+                Code::UnsupportedMediaType,
+                format!("the body is '{kind}', which is not a type of patches"),
+            );
             return Err(problem.next("send it with `Content-Type: application/merge-patch+json`"));
         }
     };

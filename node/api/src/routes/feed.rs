@@ -227,7 +227,7 @@ fn last_event(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(id) = headers.get("last-event-id") else { return Ok(None) };
     let id = id.to_str().unwrap_or("?");
     if !id.is_empty() && !is_cursor(id) {
-        return Err(Problem::new(Code::BadRequest, "the Last-Event-ID is no cursor"));
+        return Err(Problem::new(Code::BadRequest, "the Last-Event-ID is not a cursor"));
     }
     // An empty id means none: an event source sends it after a server has reset the id.
     Ok(Some(id.to_owned()).filter(|id| !id.is_empty()))

@@ -100,7 +100,7 @@ pub(crate) enum BackupVerb {
 }
 
 fn parse_format(text: &str) -> Result<Format, String> {
-    format_of(text).ok_or_else(|| format!("'{text}' is none of csv, tsv, ndjson, json, xml"))
+    format_of(text).ok_or_else(|| format!("'{text}' is not one of csv, tsv, ndjson, json, xml"))
 }
 
 fn parse_delimiter(text: &str) -> Result<char, String> {

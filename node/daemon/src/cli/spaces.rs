@@ -121,7 +121,7 @@ fn parse_bodies(text: &str) -> Result<Bodies, String> {
     match text {
         "all" => Ok(Bodies::All),
         "none" => Ok(Bodies::None),
-        _ => newest().ok_or_else(|| format!("'{text}' is none of all, none, newest:N")),
+        _ => newest().ok_or_else(|| format!("'{text}' is not one of all, none, newest:N")),
     }
 }
 

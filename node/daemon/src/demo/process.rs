@@ -204,7 +204,7 @@ fn late() -> ServiceError {
 
 /// Returns the error for a reply that does not belong to its command.
 pub(super) fn unexpected() -> ServiceError {
-    ServiceError::new(ErrorCode::Internal, "a node gave an answer to another question")
+    ServiceError::new(ErrorCode::Internal, "internal error: the reply does not match the request")
 }
 
 fn first_line(stdout: ChildStdout) -> std::io::Result<String> {

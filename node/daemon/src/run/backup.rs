@@ -41,7 +41,7 @@ async fn create(run: &mut Run<'_>, file: &Path, passphrase: Secret) -> Result<()
     let command = Command::BackupCreate { passphrase };
     if file == Path::new("-") {
         if run.surroundings.stdout_tty {
-            let error = usage("a backup is no text for a terminal".to_owned());
+            let error = usage("a backup is binary, and the output is a terminal".to_owned());
             return Err(error.next("cosmicsync backup create FILE").into());
         }
         let door = run.door(false).await?;

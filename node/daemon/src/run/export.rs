@@ -81,6 +81,7 @@ fn chosen_format(options: &Export) -> Result<Format, ServiceError> {
     named.ok_or_else(|| {
         let file = options.file.display().to_string();
         let next = format!("cosmicsync export {} {} --format ndjson", quoted(&options.collection), quoted(&file));
-        usage(format!("the ending of {file} names no format: pass --format csv, tsv, ndjson, json or xml")).next(next)
+        usage(format!("the name of {file} does not show its format: pass --format csv, tsv, ndjson, json or xml"))
+            .next(next)
     })
 }

@@ -240,7 +240,7 @@ impl Run<'_> {
             },
         };
         let token = self.surroundings.secret("token", token_file.as_deref())?.ok_or_else(|| {
-            usage("a node elsewhere takes a token of it: --token-file FILE, or COSMICSYNC_TOKEN".to_owned())
+            usage("a node on another machine requires a token: --token-file FILE, or COSMICSYNC_TOKEN".to_owned())
                 .next("on that machine: cosmicsync token create NAME")
         })?;
         Remote::new(url, token, ca.clone()).map(Some)

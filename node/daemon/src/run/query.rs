@@ -238,7 +238,7 @@ fn sort(text: &str) -> Result<Value, ServiceError> {
         for (word, sign) in [("desc", "-"), ("asc", "")] {
             let field = name.strip_suffix(word).and_then(|field| field.strip_suffix([' ', ':']));
             if let Some(field) = field {
-                return Err(usage(format!("'{name}' gives a direction with a word: write {sign}{}", field.trim())));
+                return Err(usage(format!("'{name}' has its direction as a word: write {sign}{}", field.trim())));
             }
         }
         Ok(match name.strip_prefix('-') {
@@ -250,5 +250,5 @@ fn sort(text: &str) -> Result<Value, ServiceError> {
 }
 
 fn other_answer() -> Failure {
-    usage("the node answered something else: is it of another version?".to_owned()).into()
+    usage("the node gave an unexpected answer: it may have another version".to_owned()).into()
 }

@@ -60,7 +60,7 @@ impl Target {
             return Err(ServiceError::new(ErrorCode::Usage, format!("{name} is a directory: name a file in it")));
         }
         if kind.is_some_and(|kind| kind.is_block_device()) {
-            let message = format!("{name} is a disk, and would be written over");
+            let message = format!("{name} is a disk, and would be overwritten");
             return Err(ServiceError::new(ErrorCode::Refused, message).next("the same with another file"));
         }
         let is_stream = kind.is_some_and(|kind| !kind.is_file()) || is_descriptor(path);

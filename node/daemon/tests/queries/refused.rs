@@ -69,14 +69,14 @@ fn what_is_not_there_is_said() {
         assert_eq!(world.refused("a", arguments), none, "{arguments:?}");
     }
     let (code, message, _) = world.refused("a", &["query", "towns", "--bookmark", "nonsense"]);
-    assert_eq!((code, message.as_str()), (2, "the bookmark is none of this query: begin without one"));
+    assert_eq!((code, message.as_str()), (2, "the bookmark belongs to another query: begin without one"));
     let of_another = world.json("a", &["query", "towns", "--sort", "pop", "--limit", "1"]);
     let of_another = of_another[1]["bookmark"].as_str().expect("a bookmark");
     let (code, ..) = world.refused("a", &["query", "towns", "--sort", "-name", "--bookmark", of_another]);
     assert_eq!(code, 2);
     let (code, message, next) = world.refused("a", &["live", "towns", "--since", "nonsense"]);
     assert_eq!((code, next), (2, world.command("a", "live towns -o json")));
-    assert!(message.contains("'nonsense' is no cursor"), "{message}");
+    assert!(message.contains("'nonsense' is not a cursor"), "{message}");
 }
 
 #[test]

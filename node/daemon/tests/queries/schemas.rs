@@ -11,7 +11,7 @@ fn a_schema_is_refused_forced_and_shown() {
     let _running = world.up("a");
     let file = world.file("town.json", TOWN);
     let (code, message, next) = world.refused("a", &["schema", "set", "towns", &file]);
-    let expected = "1 of 6 documents are not as the schema says (the first is \"t4\": /pop: 311 is above 300): mend them, or \
+    let expected = "1 of 6 documents violate the schema (the first is \"t4\": /pop: 311 is above 300): correct them, or \
                     set it with force";
     assert_eq!((code, message.as_str()), (4, expected));
     assert_eq!(next, world.command("a", "schema set towns FILE --force"));
@@ -40,7 +40,7 @@ fn a_write_against_the_schema_says_all_that_is_wrong() {
     let world = World::new();
     world.done("a", &["schema", "set", "towns", TOWN]);
     let (code, message, _) = world.refused("a", &["doc", "put", "towns/x", r#"{"pop":1.5}"#]);
-    let expected = "the document is not as its schema says: the document: the member \"name\" is missing; and 1 more";
+    let expected = "the document violates its schema: the document: the member \"name\" is missing; and 1 more";
     assert_eq!((code, message.as_str()), (4, expected));
     let output = world.run("a", &["doc", "put", "towns/x", r#"{"pop":1.5}"#, "-o", "json"]);
     let error: serde_json::Value = serde_json::from_slice(&output.stderr).expect("JSON");

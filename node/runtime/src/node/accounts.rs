@@ -136,7 +136,7 @@ impl Acting<'_> {
             if core.accounts.all.contains_key(&taken) {
                 return Err(ServiceError::new(
                     ErrorCode::Conflict,
-                    format!("there is an account {} already", quoted(&taken)),
+                    format!("the account {} exists already", quoted(&taken)),
                 )
                 .next(format!("cosmicsync account set {}", quoted(&taken))));
             }
@@ -227,7 +227,7 @@ impl Acting<'_> {
                 let used = self.handle()?.with(move |core| core.accounts.links.remove(&hash)).await?;
                 if used.is_none_or(|end| end <= wall_ms()) {
                     self.note_audit("login", "a link", false).await;
-                    return Err(failed("the link was used, or its time is over").next("cosmicsync login"));
+                    return Err(failed("the link was used, or has expired").next("cosmicsync login"));
                 }
                 None
             }
@@ -236,7 +236,7 @@ impl Acting<'_> {
                 Some(account)
             }
             Login { .. } => {
-                let message = "to log in takes an account and its password, or a link";
+                let message = "a login needs an account and its password, or a link";
                 return Err(ServiceError::new(ErrorCode::Usage, message));
             }
         };
@@ -270,7 +270,7 @@ impl Acting<'_> {
         let of = account.to_owned();
         let stored = self.handle()?.with(move |core| {
             if core.accounts.is_tried_out(&of, wall_ms()) {
-                let message = "too many tries failed: wait a minute";
+                let message = "too many failed attempts: wait a minute";
                 return Err(ServiceError::new(ErrorCode::Unavailable, message).because(Reason::TooOften));
             }
             Ok(core.accounts.all.get(&of).and_then(|stored| stored.password.clone()))

@@ -25,7 +25,7 @@ impl Acting<'_> {
     ) -> Result<Reply, ServiceError> {
         if passphrase.0.chars().count() < PASSPHRASE_CHARS_MIN {
             let message = format!(
-                "a passphrase has {PASSPHRASE_CHARS_MIN} characters or more: whoever has the file can try any number of them"
+                "a passphrase needs {PASSPHRASE_CHARS_MIN} characters or more: somebody with the file can try any number of them"
             );
             return Err(ServiceError::new(ErrorCode::Refused, message).next("the same with a longer passphrase"));
         }
@@ -33,7 +33,7 @@ impl Acting<'_> {
         // The backup includes all writes from before the command.
         self.durable().await?;
         if self.dir.is_none() {
-            let message = "the program that this node is part of keeps its store, and has to copy it";
+            let message = "this node is embedded in a program, which keeps the store and must copy it";
             return Err(ServiceError::new(ErrorCode::Refused, message));
         }
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Arc::clone);

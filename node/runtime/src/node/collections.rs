@@ -48,7 +48,7 @@ impl Acting<'_> {
         items: &mpsc::Sender<Item>,
     ) -> Result<Reply, ServiceError> {
         if collection == COLLECTIONS {
-            let message = format!("'{COLLECTIONS}' describes the others: drop these");
+            let message = format!("'{COLLECTIONS}' describes the other collections: drop those instead");
             return Err(ServiceError::new(ErrorCode::Refused, message).next("cosmicsync collection list"));
         }
         let partition = self.handle()?.with(move |core| partition(core, &space)).await??;

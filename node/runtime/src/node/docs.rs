@@ -230,7 +230,7 @@ fn splice_error(error: &ChangeError, splice: &Splice<'_>) -> ServiceError {
     let (message, next) = match error {
         ChangeError::NoSuchPath(_) => (format!("{doc} has no '{path}'"), get),
         ChangeError::WrongKind(_) => {
-            let message = format!("'{path}' of {doc} is no text to type into: only what was put with --text is");
+            let message = format!("'{path}' of {doc} is not a collaborative text: store it again with --text");
             // Storing the same value again only declares the text; a path into a list applies to all its items.
             let of_items = |step: &str| if step.parse::<usize>().is_ok() { "*".to_owned() } else { step.to_owned() };
             let texts: Vec<String> = path.split('.').map(of_items).collect();
@@ -273,7 +273,7 @@ pub(super) fn value_of(json: &serde_json::Value) -> Result<Value, ServiceError> 
 /// Returns the steps of a dotted path; an integer is an index of a list.
 pub(super) fn steps(path: &str) -> Result<Vec<Step>, ServiceError> {
     if path.is_empty() || path.split('.').any(str::is_empty) {
-        let error = ServiceError::new(ErrorCode::Usage, format!("'{path}' is no path: write member.member"));
+        let error = ServiceError::new(ErrorCode::Usage, format!("'{path}' is not a path: write member.member"));
         return Err(error.because(Reason::BadPatch));
     }
     Ok(path.split('.').map(|part| part.parse().map_or_else(|_| Step::Key(part.to_owned()), Step::Index)).collect())

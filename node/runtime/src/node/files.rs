@@ -37,7 +37,7 @@ pub(super) fn delimiter(format: Option<Format>, asked: Option<char>) -> Result<O
     let usage = |message: String| Err(ServiceError::new(ErrorCode::Usage, message));
     match (format, asked) {
         (Some(format @ (Format::Ndjson | Format::Json | Format::Xml)), Some(_)) => {
-            usage(format!("a delimiter separates the cells of tables, and {} is none", format.name()))
+            usage(format!("a delimiter separates the cells of tables, and {} has none", format.name()))
         }
         (_, Some(asked)) if !Kind::separates(asked) => usage(format!(
             "{asked:?} cannot separate cells: a delimiter is one ASCII character, no quote and no line break"

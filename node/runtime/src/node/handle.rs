@@ -143,5 +143,5 @@ impl Drop for Cancel<'_> {
 
 /// Returns the error for an answer that does not belong to its request.
 pub(super) fn unexpected() -> ServiceError {
-    ServiceError::new(ErrorCode::Internal, "the database gave an answer to another question")
+    ServiceError::new(ErrorCode::Internal, "internal error: the answer does not match the request")
 }

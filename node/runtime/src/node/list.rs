@@ -311,7 +311,8 @@ impl Acting<'_> {
         match handle.ask(move |_| Ok(Request::Get { partition, name: name(DocRef::Id(id)) })).await? {
             Answer::Document(Some(found)) => Ok(Row::of(found)),
             _ => {
-                let error = ServiceError::new(ErrorCode::NotFound, format!("there is no document {id} to go on after"));
+                let error =
+                    ServiceError::new(ErrorCode::NotFound, format!("there is no document {id} to continue after"));
                 Err(error.next("cosmicsync doc list"))
             }
         }

@@ -196,7 +196,7 @@ impl Acting<'_> {
     /// Reads the last lines of the log.
     async fn log_read(&self, after: Option<u64>, limit: u64, wait_ms: u64) -> Result<Reply, ServiceError> {
         let Some(tail) = self.log.get() else {
-            let message = "the program that this node is part of keeps no lines of its log";
+            let message = "this node is embedded in a program that keeps no lines of its log";
             return Err(ServiceError::new(ErrorCode::Refused, message));
         };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);

@@ -140,7 +140,7 @@ fn check_address(address: &str) -> Result<(), ServiceError> {
     if printable && matches!(port, Some(Ok(1..))) {
         return Ok(());
     }
-    Err(ServiceError::new(ErrorCode::Usage, format!("'{address}' is no address: write HOST:PORT")))
+    Err(ServiceError::new(ErrorCode::Usage, format!("'{address}' is not an address: write HOST:PORT")))
 }
 
 fn no_peer(address: &str) -> ServiceError {

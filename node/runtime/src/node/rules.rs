@@ -49,7 +49,7 @@ impl Acting<'_> {
             (_, Some(value)) => (DocId::default(), value_of(&value)?),
             (Some(key), None) => self.value_of_key(partition, &collection, key).await?,
             (None, None) => {
-                let message = "a test takes the key of a document, or a value";
+                let message = "a test needs the key of a document, or a value";
                 return Err(ServiceError::new(ErrorCode::Usage, message));
             }
         };

@@ -282,7 +282,7 @@ pub(super) fn find_space(core: &Core, space: &SpaceRef) -> Result<SpaceInfo, Ser
         (_, None) => Err(ServiceError::new(ErrorCode::Usage, "there are several spaces: name one with --space")
             .next("cosmicsync space list")),
         (_, Some(name)) => {
-            Err(ServiceError::new(ErrorCode::Usage, format!("'{name}' means several spaces"))
+            Err(ServiceError::new(ErrorCode::Usage, format!("several spaces match '{name}'"))
                 .next("cosmicsync space list"))
         }
     }

@@ -236,12 +236,12 @@ impl Acting<'_> {
             lines.into_iter().map(|(level, message)| finding(level, &subject, message)).collect();
         if !exists && findings.is_empty() {
             let next = Some("cosmicsync space wait".to_owned());
-            let message = "no entry that is known here mentions it".to_owned();
+            let message = "no entry known to this device names it".to_owned();
             findings.push(Finding { next, ..finding(Level::Warning, &subject, message) });
         } else if deleted {
             findings.insert(0, self.deletion(space, doc).await?);
         } else if findings.is_empty() {
-            findings.push(finding(Level::Ok, &subject, "all of it is here".to_owned()));
+            findings.push(finding(Level::Ok, &subject, "the document is complete here".to_owned()));
         }
         Ok(findings)
     }
@@ -324,7 +324,7 @@ fn peer_finding(peer: &Peer, all: &[Peer], outage: bool) -> Finding {
         }
         (PeerState::Paused, _) => finding(Level::Ok, &subject, "paused".to_owned()),
         (PeerState::Waiting | PeerState::Connecting, _) if outage => {
-            finding(Level::Warning, &subject, "not connected: this node's store takes nothing".to_owned())
+            finding(Level::Warning, &subject, "not connected: this node's store accepts no writes".to_owned())
         }
         (PeerState::Waiting | PeerState::Connecting, error) => {
             let Some(why) = error else {
@@ -333,7 +333,7 @@ fn peer_finding(peer: &Peer, all: &[Peer], outage: bool) -> Finding {
             let elsewhere = |other: &&Peer| other.state == PeerState::Connected && other.device == peer.device;
             if let Some(other) = all.iter().find(elsewhere).filter(|_| peer.device.is_some()) {
                 let message = format!(
-                    "{}. The device that was there is connected as {}: this address is of no use any more",
+                    "{}. The device is connected as {} now: this address is not needed any more",
                     why.trim_end_matches('.'),
                     other.address
                 );
@@ -341,7 +341,7 @@ fn peer_finding(peer: &Peer, all: &[Peer], outage: bool) -> Finding {
                 return Finding { next, ..finding(Level::Warning, &subject, message) };
             }
             let message = format!(
-                "{}. It is dialled again and again; if that device listens elsewhere now, add the new address, and \
+                "{}. The node keeps dialling it; if that device listens elsewhere now, add the new address, and \
                  `peer remove {}` forgets this one",
                 why.trim_end_matches('.'),
                 peer.address
@@ -359,7 +359,7 @@ fn space_finding(space: &str, missing: u64, readable: bool) -> Finding {
         return Finding { next, ..finding(Level::Warning, &subject, "its keys have not arrived yet".to_owned()) };
     }
     if missing > 0 {
-        let message = format!("{missing} entries are known and not here or not read yet");
+        let message = format!("{missing} known entries have not arrived, or are not read yet");
         let next = Some("cosmicsync space wait".to_owned());
         return Finding { next, ..finding(Level::Warning, &subject, message) };
     }
@@ -393,7 +393,8 @@ fn trouble_finding(trouble: Trouble, me: DeviceId, founder: bool) -> Finding {
             Finding { next: Some(invite.to_owned()), ..finding(Level::Warning, "copies", message) }
         }
         Trouble::Mismatch(_) => {
-            let message = "repair did not make a space equal with a peer: please report it with both logs".to_owned();
+            let message =
+                "a repair left a space different from that of a peer: please report it with both logs".to_owned();
             finding(Level::Problem, "sync", message)
         }
     }

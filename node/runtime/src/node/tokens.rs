@@ -116,7 +116,7 @@ impl Acting<'_> {
 
     pub(super) async fn token_check(&self, sent: Secret) -> Result<Reply, ServiceError> {
         let unknown = || {
-            ServiceError::new(ErrorCode::Refused, "the token is none of this node, or was revoked")
+            ServiceError::new(ErrorCode::Refused, "the token is not of this node, or was revoked")
                 .because(Reason::TokenUnknown)
                 .next("cosmicsync token create NAME")
         };
@@ -132,7 +132,7 @@ impl Acting<'_> {
         });
         let who = found.await?.ok_or_else(unknown)?;
         if who.token.is_over(wall_ms()) {
-            let message = format!("the time of the token {} is over", quoted(&who.token.name));
+            let message = format!("the token {} has expired", quoted(&who.token.name));
             return Err(ServiceError::new(ErrorCode::Refused, message)
                 .because(Reason::TokenExpired)
                 .next("cosmicsync token create NAME"));
@@ -146,7 +146,7 @@ fn admit(core: &mut Core, hash: TokenHash, token: Token) -> Result<(), ServiceEr
     if core.tokens.values().any(|other| other.name == token.name) {
         let name = quoted(&token.name);
         let next = format!("cosmicsync token revoke {name}");
-        return Err(ServiceError::new(ErrorCode::Conflict, format!("there is a token {name} already")).next(next));
+        return Err(ServiceError::new(ErrorCode::Conflict, format!("the token {name} exists already")).next(next));
     }
     let (is_session, now) = (token.session, wall_ms());
     if core.tokens.values().filter(|other| other.session == is_session && !other.is_over(now)).count() >= TOKENS_MAX {

@@ -286,7 +286,7 @@ pub(super) fn cursor(life: Incarnation, number: u64) -> String {
 pub(super) fn number_of(text: &str, life: Incarnation, next: u64) -> Result<u64, ServiceError> {
     let number = text.split_once('.').and_then(|(_, number)| number.parse::<u64>().ok());
     let Some(number) = number else {
-        let message = format!("'{text}' is no cursor: pass the cursor of a change that a watch printed");
+        let message = format!("'{text}' is not a cursor: pass the cursor of a change that a watch printed");
         return Err(ServiceError::new(ErrorCode::Usage, message).next("cosmicsync doc watch -o json"));
     };
     if cursor(life, number) != text || number >= next {

@@ -90,7 +90,7 @@ impl Acting<'_> {
                 Err(error) => error,
             },
             RequestError::Exists if !doc.contains('/') => {
-                let message = format!("{doc} has a document with this key already");
+                let message = format!("{doc} already has a document with this key");
                 ServiceError::new(ErrorCode::Conflict, message).next(format!("cosmicsync query {shown}"))
             }
             RequestError::Exists => ServiceError::new(ErrorCode::Conflict, format!("{doc} exists already")).next(get),
@@ -263,7 +263,8 @@ fn intent(op: &DocOp) -> Result<Intent, ServiceError> {
             Condition::Version(version.to_owned())
         }
         Some(other) => {
-            let message = format!("'{other}' is no condition: write absent, exists, or 4 or more digits of a version");
+            let message =
+                format!("'{other}' is not a condition: write absent, exists, or 4 or more digits of a version");
             return Err(ServiceError::new(ErrorCode::Usage, message));
         }
     };

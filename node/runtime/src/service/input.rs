@@ -114,7 +114,7 @@ impl Input {
                 self.ended = piece.is_none();
                 Ok(piece)
             }
-            None => Err(ServiceError::new(ErrorCode::Io, "the input broke off before its end")),
+            None => Err(ServiceError::new(ErrorCode::Io, "the input ended early")),
         }
     }
 }

@@ -100,7 +100,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Carries out a command of a client of the HTTP API, within its permissions. A backend without accounts refuses
     /// it.
     fn call_as(&self, _who: &Who, _command: Command, _input: Option<Input>, _items: mpsc::Sender<Item>) -> Answer<'_> {
-        let message = "only a node serves others than its operator";
+        let message = "without a running node, only the operator has access";
         Box::pin(core::future::ready(Err(ServiceError::new(ErrorCode::Refused, message))))
     }
 }

@@ -83,11 +83,11 @@ impl Root {
         read_at(file, &mut bytes, offset, page)?;
         let meta = &bytes[HEADER_BYTES..];
         if u16_at(&bytes, 10) != META || u32_at(meta, 0) != MAGIC || u32_at(meta, 4) != DATA_VERSION {
-            return Err(damaged(page, "it is no root of a store"));
+            return Err(damaged(page, "it is not the root of a store"));
         }
         let page_bytes = u32_at(meta, 24) as usize;
         if !page_bytes.is_power_of_two() || !(512..=0x8000).contains(&page_bytes) {
-            return Err(damaged(page, "the size of pages is none"));
+            return Err(damaged(page, "the size of pages is invalid"));
         }
         let (free, main) = (Tree::read(&meta[24..]), Tree::read(&meta[24 + TREE_BYTES..]));
         let (last_page, txn) = (u64_at(meta, 120), u64_at(meta, 128));
@@ -124,7 +124,7 @@ pub(super) fn check(file: &File) -> Result<(), Damage> {
     if root.last_page < 1 || root.last_page > file_pages.saturating_mul(2).saturating_add(1 << 16) {
         return Err(damaged(0, "the number of pages does not fit the file"));
     }
-    let words = usize::try_from(root.last_page / 64 + 1).map_err(|_| damaged(0, "the number of pages is none"))?;
+    let words = usize::try_from(root.last_page / 64 + 1).map_err(|_| damaged(0, "the number of pages is invalid"))?;
     let mut walk = Walk { file, root: &root, file_pages, seen: vec![0; words], pages: 2 };
     walk.seen[0] = 0b11;
     let mut free = Vec::new();
@@ -188,7 +188,7 @@ impl Walk<'_> {
             (root, 1..=DEPTH_MAX) => {
                 self.page(root, tree.depth, kind, &Range::default(), (&mut counted, values))?;
             }
-            _ => return Err(damaged(tree.root, "the root of a tree is none")),
+            _ => return Err(damaged(tree.root, "the root of a tree is invalid")),
         }
         let same = counted.branches == tree.branches
             && counted.leaves == tree.leaves
@@ -322,7 +322,7 @@ impl Walk<'_> {
 
     /// Marks free pages, none of which may be in use. The list begins with its length, and its numbers descend.
     fn free_list(&mut self, list: &[u8]) -> Result<(), Damage> {
-        let wrong = || damaged(0, "a list of free pages is none");
+        let wrong = || damaged(0, "a list of free pages is invalid");
         if list.len() < 8 || !list.len().is_multiple_of(8) || u64_at(list, 0) != (list.len() / 8 - 1) as u64 {
             return Err(wrong());
         }

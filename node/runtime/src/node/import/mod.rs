@@ -365,7 +365,7 @@ fn check_numbers(import: &Import, kind: Kind) -> Result<(), ServiceError> {
     if import.numbers.is_empty() || kind.format == Format::Csv {
         return Ok(());
     }
-    let message = "only the cells of a table are read as numbers: other formats have numbers of their own";
+    let message = "only cells of a table can be read as numbers: other formats have their own numbers";
     Err(ServiceError::new(ErrorCode::Usage, message).next(again(&Import { numbers: Vec::new(), ..import.clone() })))
 }
 

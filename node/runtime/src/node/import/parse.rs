@@ -263,7 +263,8 @@ impl<'a> Parser<'a> {
         let Row { key, value, at } = row;
         let value = convert(value, columns).map_err(|(column, cell)| {
             let shown: String = cell.chars().take(CELL_CHARS_SHOWN).collect();
-            let message = format!("line {} (row {}): '{shown}' in the column '{column}' is no number", at.line, at.row);
+            let message =
+                format!("line {} (row {}): '{shown}' in the column '{column}' is not a number", at.line, at.row);
             Failed::File(ServiceError::new(ErrorCode::Usage, message))
         })?;
         self.hint.see(&value);
@@ -351,7 +352,7 @@ fn row(record: Record, id_column: Option<&str>, columns: &[String]) -> Result<Ro
             Err(Failed::File(usage(message)))
         }
         Some(key) if key.contains('\0') => {
-            Err(Failed::File(usage(format!("{place}: the key '{column}' has a NUL character, which no name may have"))))
+            Err(Failed::File(usage(format!("{place}: the key '{column}' must not contain a NUL character"))))
         }
         Some(key) => Ok(Row { key: Some(key), value: record.value, at }),
         None => Err(Failed::Other(no_key(&place, column, &record.value, columns))),
@@ -369,7 +370,7 @@ fn shown(known: &[&String]) -> String {
 fn no_key(place: &str, column: &str, value: &Value, columns: &[String]) -> ServiceError {
     let (message, next) = if found(value, column).is_some() {
         let message = format!(
-            "{place}: '{column}' is neither a whole number nor a text of one character or more, so it is no key"
+            "{place}: '{column}' is neither a whole number nor a text of one character or more, so it cannot be a key"
         );
         (message, "correct the row, choose another column, or leave --id-column out: keys are made up then".to_owned())
     } else {

@@ -125,7 +125,7 @@ impl Tally {
         if digests[0] != digests[1] {
             return Err("the digests differ after the last kill".into());
         }
-        // Both nodes must have every entry of every log, and no log may have two histories.
+        // Both nodes must have every entry of every log, and no log may have forked.
         let mut logs = Vec::new();
         for node in &mut nodes {
             let mut partitions = node.ask("partition_list", json!({}))?;
@@ -137,7 +137,7 @@ impl Tally {
             for finding in findings.as_array().into_iter().flatten() {
                 let message = finding.get("message").and_then(Value::as_str).unwrap_or_default();
                 let is_bad = finding.get("level") == Some(&json!("problem"));
-                let is_lost = message.contains("two histories") || message.contains("was ended here");
+                let is_lost = message.contains("has several branches") || message.contains("ended here:");
                 if is_bad || is_lost {
                     eprintln!("  doctor: {finding}");
                     self.forks += 1;
