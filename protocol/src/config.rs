@@ -3,7 +3,7 @@
 //! Every queue and table of the core has its limit here. No limit decides whether an entry is valid: a limit
 //! delays, sheds or ends a link, so replicas with other limits still converge (`spec/sync.md`, section 9).
 
-use crate::connection::transport::REKEY_MESSAGES;
+use crate::connection::transport::{HANDSHAKE_MESSAGES, REKEY_MESSAGES};
 use crate::wire::hello::{Feature, VERSION, Versions};
 
 /// Bounds on one session's memory and traffic. The default suits a desktop or a small server.
@@ -14,6 +14,8 @@ pub struct Limits {
     /// Number of messages after which each direction of a link changes its key. A protocol constant: both
     /// sides must agree.
     pub rekey_messages: u64,
+    /// Number of messages in one direction after which a link is renewed.
+    pub handshake_messages: u64,
     /// Largest chunk of a message while another class waits, in bytes.
     pub chunk_bytes_max: usize,
     /// Most bytes of entries that one range carries, unless a single entry is larger.
@@ -48,6 +50,7 @@ impl Default for Limits {
         Self {
             message_bytes_max: 1024 * KIB,
             rekey_messages: REKEY_MESSAGES,
+            handshake_messages: HANDSHAKE_MESSAGES,
             chunk_bytes_max: 16 * KIB,
             run_bytes_max: 256 * KIB,
             entry_bytes_max: 512 * KIB,

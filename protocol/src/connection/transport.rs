@@ -138,11 +138,6 @@ impl Transport {
         Ok(Some(plaintext))
     }
 
-    /// Returns whether the link needs a new handshake, after [`HANDSHAKE_MESSAGES`] messages.
-    pub const fn needs_new_handshake(&self) -> bool {
-        self.sent >= HANDSHAKE_MESSAGES || self.received >= HANDSHAKE_MESSAGES
-    }
-
     fn fail(&mut self, error: TransportError) -> TransportError {
         self.failed = true;
         self.inbox = Vec::new();

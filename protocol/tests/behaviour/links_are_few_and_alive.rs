@@ -1,6 +1,6 @@
 //! One link to each process of a device survives; half-open and silent ones are ended.
 
-use cosmicsync_protocol::config::Config;
+use cosmicsync_protocol::config::{Config, Limits};
 use cosmicsync_protocol::endpoint::{CloseReason, Dial, Event, LinkId};
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
@@ -255,4 +255,33 @@ fn one_device_has_no_more_than_four() {
     net.peers[0].create(doc_id(1), note("x"), BODY);
     net.run();
     assert_eq!(net.peers[7].value(doc_id(1)), Some(note("x")));
+}
+
+#[test]
+fn one_that_carried_many_messages_is_renewed() {
+    let config = || Config { limits: Limits { handshake_messages: 20, ..Limits::default() }, ..Config::default() };
+    let mut peer = Peer::with_config(MemStore::new(), 1, config());
+    peer.found("home");
+    let mut net = Net::new(vec![peer, Peer::with_config(MemStore::new(), 2, config())]);
+    net.join(1, 0);
+    let mut typed = String::new();
+    let mut renewed = 0;
+    let mut open = None;
+    for round in 0..60 {
+        if net.peers[1].endpoint.links().is_empty() {
+            net.dial(1, 0);
+            net.run();
+        }
+        let open = *open.get_or_insert_with(|| net.peers[0].create(doc_id(1), note(""), BODY));
+        typed.insert(0, if round % 2 == 0 { 'a' } else { 'b' });
+        net.peers[0].edit(open, insert(0, &typed[..1]), BODY).expect("an edit");
+        net.run();
+        let is_renewal = |(_, reason): &(LinkId, CloseReason)| matches!(reason, CloseReason::Ours(CloseCode::Renew));
+        renewed += closes(&net.peers[0]).into_iter().filter(is_renewal).count();
+        net.peers.iter_mut().for_each(|peer| drop(peer.take_events()));
+    }
+    assert!(renewed >= 3, "renewed {renewed} times");
+    net.dial(1, 0);
+    net.run();
+    assert_eq!(net.peers[1].value(doc_id(1)), Some(note(&typed)));
 }

@@ -102,12 +102,3 @@ fn lengths_are_limited_on_both_sides() {
     b.receive(&[0, 15]).unwrap();
     assert_eq!(b.poll_message(), Err(TransportError::TooShort));
 }
-
-#[test]
-fn a_link_that_sealed_enough_wants_a_new_handshake() {
-    let (mut a, _) = pair();
-    assert!(!a.needs_new_handshake());
-    a.sent = HANDSHAKE_MESSAGES - 1;
-    a.seal(b"", &mut Vec::new()).unwrap();
-    assert!(a.needs_new_handshake());
-}

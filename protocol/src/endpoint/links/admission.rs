@@ -97,7 +97,8 @@ impl Links {
         let invited = !matches!(greeting.dial, Some(Dial::Sync)) && greeting.handshake.is_invited();
         let used = Preamble::new(greeting.pattern(invited));
         let theirs = Hello::decode(remote_hello).map_err(|_| CloseReason::Ours(CloseCode::Malformed))?;
-        let judged = judge(ledger, &theirs, remote_static, invited)?;
+        let may_claim = invited && greeting.dial.is_none();
+        let judged = judge(ledger, &theirs, remote_static, invited, may_claim)?;
         negotiate(&greeting.hello, &theirs, used).map_err(|_| CloseReason::Ours(CloseCode::VersionMismatch))?;
         greeting.judged = true;
         let sent_before = link.outbox.len();
@@ -242,8 +243,15 @@ impl Joining {
     }
 }
 
-/// Checks the identity of the peer. A refused peer gets no further byte.
-fn judge(ledger: &Ledger, theirs: &Hello, remote_static: &[u8; 32], invited: bool) -> Result<Judged, CloseReason> {
+/// Checks the identity of the peer. A refused peer gets no further byte. Only the side that dials to join may claim an
+/// identity that no user has certified.
+fn judge(
+    ledger: &Ledger,
+    theirs: &Hello,
+    remote_static: &[u8; 32],
+    invited: bool,
+    may_claim: bool,
+) -> Result<Judged, CloseReason> {
     let refused = CloseReason::Ours(CloseCode::NotAdmitted);
     match &theirs.role {
         Role::Member(credential) => {
@@ -260,7 +268,7 @@ fn judge(ledger: &Ledger, theirs: &Hello, remote_static: &[u8; 32], invited: boo
             Ok(Judged::Member(Box::new(credential)))
         }
         Role::Joiner(claim) => {
-            if !invited || claim.public.noise != *remote_static || claim.verify().is_err() {
+            if !may_claim || claim.public.noise != *remote_static || claim.verify().is_err() {
                 return Err(refused);
             }
             Ok(Judged::Joiner(Admission::Claim(*claim)))

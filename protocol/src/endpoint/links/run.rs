@@ -43,6 +43,12 @@ impl Links {
     /// one commit.
     pub(in crate::endpoint) fn run(&mut self, ledger: &mut Ledger, events: &mut VecDeque<Event>) {
         for id in self.ids() {
+            let messages_max = ledger.config.limits.handshake_messages;
+            if let Some(State::Open(open)) = self.links.get(&id).map(|link| &link.state)
+                && open.messages_in.max(open.messages_out) >= messages_max
+            {
+                self.end(id, CloseReason::Ours(CloseCode::Renew), events);
+            }
             let mut batch = Batch::default();
             while let Some(State::Open(open)) = self.links.get_mut(&id).map(|link| &mut link.state)
                 && let Some(action) = open.session.poll_action()
