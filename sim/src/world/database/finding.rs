@@ -76,7 +76,7 @@ impl World<'_> {
         let lags = |doc: &&DocId| !alive.endpoint.is_current(DocRef { partition, doc: **doc });
         loose.extend(before.keys().filter(lags));
         // What is durable and not reported may be missed.
-        if alive.store.has_untold() {
+        if alive.store.has_unreported() {
             loose.extend(before.keys());
         }
         let query = Box::new(question.query(partition, place.collection));
