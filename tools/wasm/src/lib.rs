@@ -4,8 +4,15 @@
 //! never reads a clock, and is not the binding for applications.
 
 use cosmicsync_data as _;
+use cosmicsync_protocol::codec::{Reader, Write};
 use cosmicsync_protocol::entropy::Entropy;
-use cosmicsync_protocol::wire::codec::{Reader, Write};
+
+#[path = "../../../protocol/examples/two_peers.rs"]
+#[expect(dead_code, reason = "its `main` prints, which a host of this module does not see")]
+mod two_peers;
+
+/// The text at the end of the example.
+pub const MERGED: &str = "eggs, milk, bread";
 
 /// Draws a number from the core's entropy, writes and reads it with the core's codec, and returns it. The native build
 /// must return the same number.
@@ -20,6 +27,21 @@ pub fn smoke(seed: u8) -> u64 {
     drawn
 }
 
+/// Runs the example `two_peers`: two endpoints in memory share a space, edit one document apart and merge. Returns the
+/// text that both have.
+pub fn merge() -> Option<String> {
+    Some(two_peers::merge().ok()?.entry("body")?.as_text()?.to_owned())
+}
+
+/// Calls [`merge`] for the host, and returns whether both peers have the text.
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "an export needs a fixed symbol name")]
+// SAFETY: no other symbol of this module has the name `cosmicsync_two_peers`.
+#[unsafe(no_mangle)]
+pub extern "C" fn cosmicsync_two_peers() -> u32 {
+    u32::from(merge().as_deref() == Some(MERGED))
+}
+
 /// Calls [`smoke`] for the host, which passes the seed byte as an `i32`.
 #[cfg(target_family = "wasm")]
 #[expect(unsafe_code, reason = "an export needs a fixed symbol name")]
@@ -32,6 +54,11 @@ pub extern "C" fn cosmicsync_smoke(seed: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_peers_have_the_text() {
+        assert_eq!(merge().as_deref(), Some(MERGED));
+    }
 
     /// `smoke.mjs` expects the same number from the WebAssembly build.
     #[test]
