@@ -4,10 +4,9 @@
 //! (`ARCHITECTURE.md`, "How it is driven").
 
 use crate::connection::HandshakeError;
-use crate::ids::{DeviceId, Instance, LogId};
-use crate::ledger::{DocRef, JoinError, SpaceError};
+use crate::ids::{CommitId, DeviceId, DocRef, Instance, LinkId, LogId, ReadId, SpaceNo};
+use crate::ledger::{JoinError, SpaceError};
 use crate::storage::{Row, StoreError};
-use crate::sync::SpaceNo;
 use crate::wire::close::CloseCode;
 use bytes::Bytes;
 
@@ -20,18 +19,6 @@ pub struct Process {
     /// The start of the process's store.
     pub instance: Instance,
 }
-
-/// A connection, numbered by the endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub u64);
-
-/// A commit of edits, numbered by the endpoint. Edits of one commit become durable together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CommitId(pub u64);
-
-/// A read of the layer above, numbered by the endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReadId(pub u64);
 
 /// Result of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,7 +151,7 @@ pub enum Event {
     /// A read of the layer above completed.
     Read {
         /// The read.
-        id: crate::endpoint::ReadId,
+        id: ReadId,
         /// The result.
         result: ReadResult,
     },

@@ -115,6 +115,48 @@ fn parse_hex<const N: usize>(text: &str) -> Result<[u8; N], ParseIdError> {
     Ok(bytes)
 }
 
+/// A log's number in this store. Never travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogNo(pub u32);
+
+/// A space's number in this store. Never travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpaceNo(pub u32);
+
+/// Local number of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartNo(pub u32);
+
+/// A document and the partition it lives in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DocRef {
+    /// The partition.
+    pub partition: PartNo,
+    /// The document.
+    pub doc: DocId,
+}
+
+/// An entry of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryRef {
+    /// The log.
+    pub log: LogNo,
+    /// Position of the entry in the log, from 0.
+    pub seq: u64,
+}
+
+/// A connection, numbered by the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// A commit of edits, numbered by the endpoint. Edits of one commit become durable together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommitId(pub u64);
+
+/// A read of the layer above, numbered by the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReadId(pub u64);
+
 #[cfg(test)]
 mod tests {
     use super::*;

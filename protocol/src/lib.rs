@@ -39,7 +39,7 @@
 //! ```
 //! use cosmicsync_protocol::config::Config;
 //! use cosmicsync_protocol::endpoint::{Event, LinkId};
-//! use cosmicsync_protocol::ledger::Step;
+//! use cosmicsync_protocol::endpoint::Step;
 //! use cosmicsync_protocol::pump::{Io, pump};
 //! use cosmicsync_protocol::storage::StoreRequest;
 //! use cosmicsync_protocol::testkit::store::MemStore; // in place of a store of your own
@@ -149,12 +149,14 @@ macro_rules! planted {
 }
 
 pub mod branch;
+pub mod codec;
 pub mod config;
 pub mod connection;
 pub mod crdt;
 pub mod documents;
 pub mod endpoint;
 pub mod entropy;
+pub mod event;
 pub mod identity;
 pub mod ids;
 pub mod ledger;
@@ -171,6 +173,5 @@ pub mod testkit;
 pub mod time;
 pub mod wire;
 
-pub use endpoint::Endpoint;
-pub use ledger::Recovery;
+pub use endpoint::{Endpoint, Recovery};
 pub use pump::pump;

@@ -52,7 +52,9 @@
 //! assert_eq!(io.0, 1, "the edit is on its way to the store");
 //! ```
 
-use crate::endpoint::{Endpoint, Event, LinkId};
+use crate::endpoint::Endpoint;
+use crate::event::Event;
+use crate::ids::LinkId;
 use crate::storage::StoreRequest;
 use crate::time::{Deadline, Now};
 

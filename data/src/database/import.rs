@@ -12,6 +12,7 @@ use crate::dictionary::dictionary;
 use crate::schema::Schema;
 use crate::split::may_be_large;
 use bytes::Bytes;
+use cosmicsync_protocol::codec::{CodecError, Reader, Write};
 use cosmicsync_protocol::crdt::{Meta, TextPaths, Value};
 use cosmicsync_protocol::documents::{Bulk, BulkError, EditError, Erasable};
 use cosmicsync_protocol::endpoint::{CommitId, NewDoc, ReadResult};
@@ -21,7 +22,6 @@ use cosmicsync_protocol::ledger::rows::{delete, listing_key, put};
 use cosmicsync_protocol::ledger::{DocRef, Moment, PartNo};
 use cosmicsync_protocol::storage::{GET_ROWS_MAX, Table};
 use cosmicsync_protocol::sync::LogNo;
-use cosmicsync_protocol::wire::codec::{CodecError, Reader, Write};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 

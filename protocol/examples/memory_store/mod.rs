@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use cosmicsync_protocol::config::Config;
-use cosmicsync_protocol::ledger::Step;
+use cosmicsync_protocol::endpoint::Step;
 use cosmicsync_protocol::storage::{Op, Row, Scan, StoreDone, StoreError, StoreRequest, Table, counted};
 use cosmicsync_protocol::time::Now;
 use cosmicsync_protocol::{Endpoint, Recovery};

@@ -3,6 +3,7 @@
 
 use crate::{hello, hex};
 use bytes::Bytes;
+use cosmicsync_protocol::codec::Reader;
 use cosmicsync_protocol::crdt::Value as DocValue;
 use cosmicsync_protocol::identity::{Credential, DeviceKeys, SpaceGenesis, UserGenesis};
 use cosmicsync_protocol::ids::{LogId, UserId};
@@ -11,7 +12,6 @@ use cosmicsync_protocol::log::{CardPlace, Entry, Header, Lane, LogCard, LogOwner
 use cosmicsync_protocol::sealed::{KeyEpoch, seal};
 use cosmicsync_protocol::space::record::decode_records;
 use cosmicsync_protocol::testkit::sample::{Sample, row};
-use cosmicsync_protocol::wire::codec::Reader;
 use cosmicsync_protocol::wire::hello::{Hello, Role};
 use cosmicsync_protocol::wire::message::{LogRef, Message};
 use serde_json::{Value, json};

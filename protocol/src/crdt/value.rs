@@ -4,7 +4,7 @@
 //! the value cache and the digest by which two replicas show that they agree.
 
 use super::DEPTH_MAX;
-use crate::wire::codec::{CodecError, Reader, Write};
+use crate::codec::{CodecError, Reader, Write};
 use std::collections::BTreeMap;
 
 /// JSON-like data. Maps are sorted by their keys' bytes.

@@ -5,18 +5,16 @@
 //! whose root is boxed once. If documents need not be erasable alone, many of them share a section and a key.
 
 use super::cache::{Snapshot, encode_snapshot};
-use crate::crdt::{ChangeError, TextPaths, encode_and_read, encode_new};
-use crate::endpoint::NewDoc;
+use crate::crdt::{ChangeError, Meta, TextPaths, Value, encode_and_read, encode_new};
 use crate::identity::peer_id;
-use crate::ids::{CollectionId, DocId};
-use crate::ledger::rows::{DocRef, IndexRow, delete, doc_key, doubt_key, list, put};
-use crate::ledger::{Batch, EntryRef, Ledger, Moment, PartNo, SpaceError, Touch, Writing};
+use crate::ids::{CollectionId, DocId, DocRef, EntryRef, LogNo, PartNo};
+use crate::ledger::rows::{IndexRow, delete, doc_key, doubt_key, list, put};
+use crate::ledger::{Batch, Ledger, Moment, SpaceError, Touch, Writing};
 use crate::log::header::Header;
 use crate::log::read::join_parts;
 use crate::log::{EntryKind, Item, KeyRef, Lane, Plain, SealError};
 use crate::sealed::{KeyNode, Seed, leaf_seeds};
 use crate::storage::Table;
-use crate::sync::LogNo;
 use std::borrow::Cow;
 
 /// Most plain bytes of one entry. Compressed they take about 240 KB at most.
@@ -55,6 +53,17 @@ pub enum Erasable {
     Alone,
     /// Some hundred documents can only be erased together: they share a key, and take fewer bytes.
     Together,
+}
+
+/// A document of a bulk import.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewDoc {
+    /// Id of the document, which must not exist yet.
+    pub doc: DocId,
+    /// Name and collection of the document.
+    pub meta: Meta,
+    /// Content of the document.
+    pub value: Value,
 }
 
 /// New documents of one collection.

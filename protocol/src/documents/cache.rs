@@ -3,9 +3,10 @@
 //! They are a cache: a value of an incomplete document is never kept (`spec/storage.md`, section 2).
 
 use super::Doc;
+use crate::codec::{CodecError, Reader, Write};
 use crate::crdt::{Broken, Meta, Replica, Value, VersionId};
-use crate::ledger::{DocRef, Ledger};
-use crate::wire::codec::{CodecError, Reader, Write};
+use crate::ids::DocRef;
+use crate::ledger::Ledger;
 use bytes::Bytes;
 
 /// The current state of a document: its name and its value.

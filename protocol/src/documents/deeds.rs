@@ -2,7 +2,7 @@
 
 use super::Documents;
 use crate::crdt::Deed;
-use crate::ledger::{DocRef, EntryRef};
+use crate::ids::{DocRef, EntryRef};
 use std::collections::BTreeMap;
 
 /// The effect of an entry on a document.

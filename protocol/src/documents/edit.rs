@@ -6,12 +6,13 @@ use super::{Doc, Documents};
 use crate::crdt::{
     Broken, Change, ChangeError, Meta, Replica, TextPaths, UPDATE_BYTES_MAX, Update, Value, Version, check,
 };
-use crate::endpoint::{CommitId, Event};
+use crate::event::Event;
 use crate::identity::peer_id;
-use crate::ids::CollectionId;
+use crate::ids::CommitId;
+use crate::ids::{CollectionId, DocRef, EntryRef, PartNo};
 use crate::ledger::forks::short;
 use crate::ledger::rows::{IndexRow, list};
-use crate::ledger::{Batch, DocRef, Effect, EntryRef, Ledger, PartNo, SpaceError, Touch, Writing};
+use crate::ledger::{Batch, Effect, Ledger, SpaceError, Touch, Writing};
 use crate::log::{EntryKind, Item, KeyRef, Plain, SealError};
 use crate::sealed::KeyNode;
 use crate::storage::Op;

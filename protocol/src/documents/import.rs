@@ -6,11 +6,11 @@
 use super::{Body, Doc, Documents, read_index};
 use crate::branch::{Forks, Part, excluded};
 use crate::crdt::{CheckedUpdate, ImportError, Replica, UpdateError, Version, check};
-use crate::endpoint::Event;
+use crate::event::Event;
 use crate::identity::peer_id;
+use crate::ids::{DocRef, EntryRef, LogNo};
+use crate::ledger::Ledger;
 use crate::ledger::forks::short;
-use crate::ledger::{DocRef, EntryRef, Ledger};
-use crate::sync::LogNo;
 use std::collections::VecDeque;
 
 impl Documents {

@@ -8,11 +8,12 @@
 
 use super::{Doc, Documents, INFLATED_BYTES_MAX, INFLATION, READER, Snapshot, cache, read_index};
 use crate::crdt::{Replica, check};
-use crate::endpoint::{Event, ReadId, ReadResult};
+use crate::event::{Event, ReadResult};
 use crate::identity::peer_id;
-use crate::ids::DocId;
+use crate::ids::ReadId;
+use crate::ids::{DocId, DocRef, EntryRef, PartNo};
 use crate::ledger::rows::{self, IndexRow, doc_key, entry_key, part_key, scan_prefix};
-use crate::ledger::{DocRef, EntryRef, Held, Ledger, MakeStep, Moment, PartNo, Work};
+use crate::ledger::{Held, Ledger, MakeStep, Moment, Work};
 use crate::log::Section;
 use crate::sealed::Seed;
 use crate::storage::{Row, Scan, StoreError, Table};

@@ -15,17 +15,17 @@ mod republish;
 
 use crate::branch::{At, Part, Short};
 use crate::crdt::{Replica, UPDATE_BYTES_MAX};
-use crate::endpoint::{CommitId, Event};
-use crate::ids::CollectionId;
+use crate::event::Event;
+use crate::ids::CommitId;
+use crate::ids::{CollectionId, DocRef, EntryRef, LogNo};
 use crate::ledger::rows::{self, IndexRow, entry_key, scan_on, scan_prefix};
-use crate::ledger::{Batch, BodyKeys, DocRef, DocStep, Effect, EntryRef, Held, Ledger, Work};
+use crate::ledger::{Batch, BodyKeys, DocStep, Effect, Held, Ledger, Work};
 use crate::log::Section;
 use crate::storage::{Op, Row, Scan, Table};
-use crate::sync::LogNo;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-pub use bulk::{Bulk, BulkError, Erasable};
+pub use bulk::{Bulk, BulkError, Erasable, NewDoc};
 pub use cache::{Snapshot, decode_snapshot};
 pub use deeds::EntryDeed;
 pub use edit::{Edit, EditError};

@@ -6,10 +6,10 @@
 use super::{Doc, Documents, read_index};
 use crate::branch::{At, Forks};
 use crate::crdt::{CheckedUpdate, Replica, Update, check};
-use crate::endpoint::Event;
+use crate::event::Event;
 use crate::identity::peer_id;
-use crate::ids::LogId;
-use crate::ledger::{Batch, DocRef, Effect, EntryRef, Ledger, PartNo, Touch};
+use crate::ids::{DocRef, EntryRef, LogId, PartNo};
+use crate::ledger::{Batch, Effect, Ledger, Touch};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most documents that are examined at one time.

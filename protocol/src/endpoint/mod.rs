@@ -14,14 +14,17 @@
 //! goes back; nothing is sent or acknowledged before the store confirmed it; every queue is bounded by
 //! [`Limits`](crate::config::Limits); no bytes of a peer can make it panic.
 
-mod event;
 mod links;
+mod recovery;
 mod spaces;
 mod stats;
 
-pub use event::{CloseReason, CommitId, Event, LinkId, Process, ReadId, ReadResult};
+pub use crate::documents::NewDoc;
+pub use crate::event::{CloseReason, Event, Process, ReadResult};
+pub use crate::ids::{CommitId, LinkId, ReadId};
 pub use links::Dial;
-pub use spaces::{NewDoc, PartitionInfo, SpaceInfo};
+pub use recovery::{Recovery, Step};
+pub use spaces::{PartitionInfo, SpaceInfo};
 pub use stats::{LinkInfo, LogInfo, Stats};
 
 use crate::crdt::{Replica, TextPaths};

@@ -3,15 +3,16 @@
 //! The ledger carries them out; this module only routes (`spec/access.md`, `spec/identity.md`).
 
 use super::Endpoint;
-use super::event::{CommitId, LinkId, Process};
-use crate::crdt::{Meta, Value};
 use crate::documents::bulk::{self, Bulk, BulkError};
+use crate::event::Process;
 use crate::identity::{RecoveryKey, VerifiedCredential};
-use crate::ids::{CollectionId, DeviceId, DocId, Incarnation, PartitionId, SpaceId};
-use crate::ledger::{Batch, Ledger, PartNo, SpaceError, mint_doc_id};
+use crate::ids::{
+    CollectionId, CommitId, DeviceId, DocId, Incarnation, LinkId, LogNo, PartNo, PartitionId, SpaceId, SpaceNo,
+};
+use crate::ledger::{Batch, Ledger, SpaceError, mint_doc_id};
 use crate::sealed::Invite;
 use crate::storage::Op;
-use crate::sync::{Bodies, LogNo, SpaceNo};
+use crate::sync::Bodies;
 use crate::time::Now;
 use crate::wire::close::CloseCode;
 
@@ -45,17 +46,6 @@ pub struct PartitionInfo {
     pub id: PartitionId,
     /// Name of the partition; empty until control arrived.
     pub name: String,
-}
-
-/// A document of a bulk import.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewDoc {
-    /// Id of the document, which must not exist yet.
-    pub doc: DocId,
-    /// Name and collection of the document.
-    pub meta: Meta,
-    /// Content of the document.
-    pub value: Value,
 }
 
 impl Endpoint {

@@ -3,12 +3,10 @@
 //! They describe the present state and never change it.
 
 use super::Endpoint;
-use super::event::{LinkId, Process};
-use crate::ids::{DeviceId, LogId};
-use crate::ledger::{DocRef, EntryRef, PartNo};
+use crate::event::Process;
+use crate::ids::{DeviceId, DocRef, EntryRef, LinkId, LogId, LogNo, PartNo, SpaceNo};
 use crate::log::read::EntryReader;
 use crate::log::weight::Weight;
-use crate::sync::{LogNo, SpaceNo};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 

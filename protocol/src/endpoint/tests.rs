@@ -2,7 +2,7 @@
 
 use crate::crdt::Replica;
 use crate::identity::peer_id;
-use crate::ledger::rows::DocRef;
+use crate::ids::DocRef;
 use crate::ledger::{Batch, Writing};
 use crate::log::{EntryKind, Item, KeyRef, Plain};
 use crate::testkit::notes::{BODY, doc_id, insert, note};

@@ -1,8 +1,8 @@
 //! Certificates: signed statements of a user that a device belongs to the user (`spec/identity.md`, section 2).
 
 use super::{DeviceClaim, DevicePublic, IdentityError, UserGenesis, UserKey, VERSION, read_version, signature};
+use crate::codec::{Reader, Write};
 use crate::ids::UserId;
-use crate::wire::codec::{Reader, Write};
 
 const CONTEXT: &str = "cosmicsync device cert 1";
 

@@ -2,9 +2,9 @@
 //! (`spec/identity.md`, section 2).
 
 use super::{IdentityError, VERSION, read_version, signature};
+use crate::codec::{CodecError, Reader};
 use crate::entropy::Entropy;
 use crate::ids::DeviceId;
-use crate::wire::codec::{CodecError, Reader};
 use core::fmt;
 use ed25519_dalek::SigningKey;
 use x25519_dalek::{PublicKey, StaticSecret};

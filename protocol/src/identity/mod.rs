@@ -53,7 +53,7 @@ pub use did::{DidError, did_key, parse_did_key};
 pub use space::SpaceGenesis;
 pub use user::{RecoveryKey, UserGenesis, UserKey};
 
-use crate::wire::codec::CodecError;
+use crate::codec::CodecError;
 
 /// The version byte at the start of every record of this module.
 const VERSION: u8 = 0;
@@ -82,7 +82,7 @@ pub enum IdentityError {
 }
 
 /// Reads the version byte of a record called `what`.
-fn read_version(reader: &mut crate::wire::codec::Reader<'_>, what: &'static str) -> Result<(), IdentityError> {
+fn read_version(reader: &mut crate::codec::Reader<'_>, what: &'static str) -> Result<(), IdentityError> {
     match reader.u8()? {
         VERSION => Ok(()),
         other => Err(IdentityError::UnknownVersion(other, what)),

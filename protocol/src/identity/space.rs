@@ -1,9 +1,9 @@
 //! The genesis record of a space (`spec/identity.md`, section 2).
 
 use super::{IdentityError, UserGenesis, UserKey, VERSION, derived, read_version, signature};
+use crate::codec::{Reader, Write};
 use crate::entropy::Entropy;
 use crate::ids::{SpaceId, UserId};
-use crate::wire::codec::{Reader, Write};
 
 const CONTEXT: &str = "cosmicsync space genesis 1";
 

@@ -2,9 +2,9 @@
 //! (`spec/identity.md`, section 2).
 
 use super::{IdentityError, VERSION, derived, read_version, recovery_commitment, signature};
+use crate::codec::Reader;
 use crate::entropy::Entropy;
 use crate::ids::UserId;
-use crate::wire::codec::Reader;
 use core::fmt;
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;

@@ -5,16 +5,15 @@
 use super::entry_cache::Held;
 use super::forks::Taken;
 use super::registry::{RANGES_MAX, Standing};
-use super::rows::{EntryRef, entry_key, put};
+use super::rows::{entry_key, put};
 use super::{Batch, Ledger};
-use crate::ids::LogId;
+use crate::codec::{CodecError, Reader};
+use crate::ids::{EntryRef, LogId, LogNo, SpaceNo};
 use crate::log::card::LogCard;
 use crate::log::chain::ChainError;
 use crate::log::entry::Entry;
 use crate::log::head::Head;
 use crate::storage::Table;
-use crate::sync::{LogNo, SpaceNo};
-use crate::wire::codec::{CodecError, Reader};
 use bytes::Bytes;
 use std::sync::Arc;
 

@@ -5,11 +5,11 @@
 
 use super::entry_cache::Held;
 use super::registry::{Owner, Standing};
-use super::rows::{EntryRef, PartNo, entry_key, put};
+use super::rows::{entry_key, put};
 use super::{Batch, Ledger};
 use crate::branch::Short;
 use crate::identity::{derive, partition_token};
-use crate::ids::{CollectionId, DocId, LogId};
+use crate::ids::{CollectionId, DocId, EntryRef, LogId, LogNo, PartNo, SpaceNo};
 use crate::log::card::{CardPlace, Lane, LogCard};
 use crate::log::chain;
 use crate::log::head::Head;
@@ -18,7 +18,6 @@ use crate::log::owner::{FOUNDER_GRANT, LogOwner, PREV_MAX, Prev};
 use crate::log::write::{Place, Plain, SealError};
 use crate::space::record::{Record, encode_records};
 use crate::storage::Table;
-use crate::sync::{LogNo, SpaceNo};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use std::sync::Arc;

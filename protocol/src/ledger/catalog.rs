@@ -5,11 +5,11 @@
 use super::Ledger;
 use super::forks::short;
 use super::registry::{Log, SCATTERED_MAX, Summary, padded};
-use crate::ids::{DeviceId, Incarnation, LogId};
+use crate::codec::Reader;
+use crate::ids::{DeviceId, Incarnation, LogId, LogNo, SpaceNo};
 use crate::log::{Lane, LogCard};
 use crate::sync::trie::{self, Trie};
-use crate::sync::{Bodies, Catalog, Class, Cursor, Follow, LeafItem, LogNo, LogView, NodeView, Scope, SpaceNo, Tip};
-use crate::wire::codec::Reader;
+use crate::sync::{Bodies, Catalog, Class, Cursor, Follow, LeafItem, LogView, NodeView, Scope, Tip};
 
 /// The ledger as one session sees it.
 #[derive(Debug)]

@@ -1,12 +1,13 @@
 //! Control: founds spaces, and applies the records of trusted authors (`spec/access.md`).
 
 use super::registry::{Owner, Standing};
-use super::rows::{PartNo, device_key, key, part_key, put, space_key};
+use super::rows::{device_key, key, part_key, put, space_key};
 use super::{Batch, Effect, Ledger};
+use crate::codec::Write;
 use crate::identity::{
     Credential, DevicePublic, RecoveryKey, SpaceGenesis, UserKey, VerifiedCredential, partition_id, partition_token,
 };
-use crate::ids::{DeviceId, PartitionId, SpaceId};
+use crate::ids::{DeviceId, LogNo, PartNo, PartitionId, SpaceId, SpaceNo};
 use crate::ledger::own_identity::Membership;
 use crate::log::owner::{FOUNDER_GRANT, LogOwner, OpenedOwner};
 use crate::log::write::SealError;
@@ -14,8 +15,6 @@ use crate::sealed::{InviteError, MintError};
 use crate::space::record::{NAME_BYTES_MAX, Record};
 use crate::space::{CONTROL, MAIN, Partition, Space};
 use crate::storage::Table;
-use crate::sync::{LogNo, SpaceNo};
-use crate::wire::codec::Write;
 use bytes::Bytes;
 
 /// Most partitions of a space that are known here. They stay in memory, and a record of few bytes adds one.

@@ -3,10 +3,9 @@
 //! A live edit is pushed to every peer and imported into open documents from here. Only older entries are
 //! read back from the store.
 
-use super::rows::EntryRef;
-use crate::ids::EpochId;
+use crate::codec::CodecError;
+use crate::ids::{EntryRef, EpochId};
 use crate::log::Entry;
-use crate::wire::codec::CodecError;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -8,13 +8,12 @@
 use super::control::SpaceError;
 use super::rows::{delete, epoch_key, given_key, put, wanted_key};
 use super::{Batch, Ledger};
-use crate::ids::{DeviceId, EpochId};
+use crate::codec::Write;
+use crate::ids::{DeviceId, EpochId, SpaceNo};
 use crate::sealed::{EpochKey, KeyEpoch};
 use crate::space::Epoch;
 use crate::space::record::Record;
 use crate::storage::Table;
-use crate::sync::SpaceNo;
-use crate::wire::codec::Write;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most epoch keys of a space whose author is not yet known to be trusted. Beyond the limit, only keys are

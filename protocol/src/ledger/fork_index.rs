@@ -3,15 +3,14 @@
 
 use super::entry_cache::Held;
 use super::registry::Log;
-use super::rows::{DocRef, EntryRef, PartNo, entry_key, entry_seq, log_key};
+use super::rows::{entry_key, entry_seq, log_key};
 use super::{Ledger, Work};
 use crate::branch::{self, At, Citation, Forks, Histories, Part};
-use crate::ids::LogId;
+use crate::ids::{DocRef, EntryRef, LogId, LogNo, PartNo, SpaceNo};
 use crate::ledger::forks::short;
 use crate::log::header::{Dep, Header};
 use crate::log::read::EntryReader;
 use crate::storage::{Row, Scan, Table};
-use crate::sync::{LogNo, SpaceNo};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -7,13 +7,12 @@
 
 use super::accept::{Refusal, Run};
 use super::registry::Branch;
-use super::rows::EntryRef;
 use super::{Batch, Ledger};
 use crate::branch::{At, Short};
+use crate::ids::{EntryRef, LogNo};
 use crate::log::chain::{self, ChainError};
 use crate::log::entry::Entry;
 use crate::log::head::Head;
-use crate::sync::LogNo;
 
 /// Most histories of one log that are kept. Only its writer can make more; further ones are refused.
 pub(crate) const HISTORIES_MAX: usize = 16;

@@ -2,8 +2,6 @@
 //! simulator.
 
 use super::Ledger;
-use super::recover::Recovery;
-use crate::endpoint::Endpoint;
 use crate::entropy::Entropy;
 use crate::ids::LogId;
 use crate::log::Lane;
@@ -17,25 +15,13 @@ pub struct Image {
     entropy: Entropy,
 }
 
-impl Endpoint {
-    /// Copies the secrets that this process holds in memory alone.
-    pub fn image(&self) -> Image {
-        let ledger = self.ledger();
-        let keys = ledger.signing.iter().map(|(no, key)| (ledger.registry.log(*no).id, key.clone())).collect();
-        Image { keys, entropy: ledger.entropy.clone() }
-    }
-}
-
-impl Recovery {
-    /// Resumes the process of which this is a copy.
-    #[must_use]
-    pub fn resume(mut self, image: Image) -> Self {
-        self.image = Some(image);
-        self
-    }
-}
-
 impl Ledger {
+    /// Copies the secrets that this process holds in memory alone.
+    pub(crate) fn image(&self) -> Image {
+        let keys = self.signing.iter().map(|(no, key)| (self.registry.log(*no).id, key.clone())).collect();
+        Image { keys, entropy: self.entropy.clone() }
+    }
+
     /// Continues the logs whose keys are in an image.
     pub(super) fn take_up(&mut self, image: Image) {
         self.entropy = image.entropy;

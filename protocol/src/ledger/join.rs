@@ -6,17 +6,15 @@
 
 use super::rows::{SECRET_INVITE, delete, key, put};
 use super::{Batch, Effect, Invited, Ledger};
-use crate::endpoint::LinkId;
+use crate::codec::{CodecError, Reader, Write};
 use crate::identity::{Credential, DeviceClaim, SpaceGenesis, VerifiedCredential, partition_id};
-use crate::ids::SpaceId;
+use crate::ids::{LinkId, SpaceId, SpaceNo};
 use crate::ledger::control::SpaceError;
 use crate::ledger::own_identity::Membership;
 use crate::sealed::Invite;
 use crate::space::record::Record;
 use crate::space::{CONTROL, MAIN};
 use crate::storage::{Op, Table};
-use crate::sync::SpaceNo;
-use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
 
 /// Most invites that are open at one time.

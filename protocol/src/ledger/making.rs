@@ -1,6 +1,6 @@
 //! Interface between the ledger and a pass that makes the values of many documents.
 
-use super::rows::{DocRef, EntryRef};
+use crate::ids::{DocRef, EntryRef};
 use crate::storage::Scan;
 use std::collections::BTreeMap;
 
@@ -66,9 +66,9 @@ impl Touched {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rows::PartNo;
     use super::*;
     use crate::ids::DocId;
+    use crate::ids::PartNo;
 
     #[test]
     fn what_was_forgotten_counts_as_touched() {

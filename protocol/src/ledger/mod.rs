@@ -25,6 +25,7 @@ pub(crate) mod registry;
 pub mod rows;
 mod store_queue;
 
+pub use crate::ids::{DocRef, EntryRef, PartNo};
 pub use accept::Refusal;
 pub(crate) use accept::Run;
 pub(crate) use append::{Writing, mint_doc_id};
@@ -39,14 +40,13 @@ pub use making::Moment;
 pub(crate) use making::{MakeStep, Touch, Touched};
 pub(crate) use own_identity::OwnIdentity;
 pub(crate) use read::BodyKeys;
-pub use recover::{RecoverError, Recovery, Step};
-pub use rows::{DocRef, EntryRef, PartNo};
+pub use recover::RecoverError;
+pub(crate) use recover::{Loading, Step};
 
 use crate::config::Config;
-use crate::endpoint::{CommitId, LinkId, ReadId};
 use crate::entropy::Entropy;
 use crate::identity::VerifiedCredential;
-use crate::ids::{CollectionId, DeviceId, Incarnation, Instance, LogId};
+use crate::ids::{CollectionId, CommitId, DeviceId, Incarnation, Instance, LinkId, LogId, ReadId};
 use crate::log::{Codec, EntryBuilder, Weight};
 use crate::space::{Partition, Space};
 use crate::storage::{Op, StoreRequest, Table};

@@ -3,8 +3,9 @@
 //! Many documents lie in one entry of an import. Its dictionary is opened, its citations are read, and its
 //! key tree is descended once for all of them.
 
-use super::rows::{EntryRef, IndexRow};
+use super::rows::IndexRow;
 use crate::branch::{Part, Short};
+use crate::ids::EntryRef;
 use crate::sealed::{KeyNode, Seed, SeedWalk, node_seed};
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Identity of this store: the device's keys, and the user that the device belongs to, if any (`spec/identity.md`).
 
 use super::rows::{SECRET_IDENTITY, put};
+use crate::codec::{CodecError, Reader, Write};
 use crate::identity::{Credential, DeviceKeys, UserKey, VerifiedCredential};
 use crate::storage::{Op, Table};
-use crate::wire::codec::{CodecError, Reader, Write};
 
 /// The device, and its user.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Recovery: a state machine of its own that reads a store back and ends as an endpoint.
+//! Recovery: a state machine of its own that reads a store back and ends as a ledger.
 //!
 //! It reads O(logs) of data: counters, keys, spaces, partitions, log rows, cursors. It never reads an entry
 //! or a document (`spec/storage.md`, section 4).
@@ -12,21 +12,20 @@ use super::rows::{
     SECRET_IDENTITY, SECRET_INVITE, put,
 };
 use super::store_queue::StoreQueue;
-use super::{Batch, Invited, Ledger, PartNo};
+use super::{Batch, Invited, Ledger};
+use crate::codec::{CodecError, Reader};
 use crate::config::Config;
-use crate::endpoint::Endpoint;
 use crate::entropy::Entropy;
 use crate::identity::{Credential, DeviceKeys, SpaceGenesis, partition_token};
-use crate::ids::{DeviceId, EpochId, Incarnation, Instance, PartitionId};
+use crate::ids::{DeviceId, EpochId, Incarnation, Instance, PartNo, PartitionId, SpaceNo};
 use crate::ledger::rows::scan_on;
 use crate::log::Codec;
 use crate::log::{EntryBuilder, Weight};
 use crate::sealed::EpochKey;
 use crate::space::{Epoch, Partition, Space};
 use crate::storage::{Scan, StoreDone, StoreError, StoreRequest, Table};
-use crate::sync::{Cursor, SpaceNo};
+use crate::sync::Cursor;
 use crate::time::Now;
-use crate::wire::codec::{CodecError, Reader};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,71 +51,31 @@ pub enum RecoverError {
 /// Tables that recovery reads, in this order: later tables refer to earlier ones.
 const TABLES: [Table; 6] = [Table::Meta, Table::Secret, Table::Space, Table::Partition, Table::Log, Table::Peer];
 
-/// Reads a store back. Drive it like an endpoint: [`poll_store`](Self::poll_store), then [`step`](Self::step).
-///
-/// Tables are read one after the other, and rows are taken in as they come, so recovery never holds more than
-/// one page of them. An empty store becomes a new device, whose keys are in the first commit of the endpoint.
-///
-/// ```
-/// use cosmicsync_protocol::config::Config;
-/// use cosmicsync_protocol::ledger::{RecoverError, Step};
-/// use cosmicsync_protocol::testkit::store::MemStore; // in place of a store of your own
-/// use cosmicsync_protocol::time::Now;
-/// use cosmicsync_protocol::{Endpoint, Recovery};
-///
-/// fn recover(store: &mut MemStore, now: Now, seed: [u8; 32]) -> Result<Endpoint, RecoverError> {
-///     let mut recovery = Box::new(Recovery::new(Config::default(), seed));
-///     loop {
-///         while let Some(request) = recovery.poll_store() {
-///             store.submit(request);
-///         }
-///         let done = store.complete_next().expect("recovery always has a read under way");
-///         match recovery.step(now, done)? {
-///             Step::More(more) => recovery = more,
-///             Step::Ready(endpoint) => return Ok(*endpoint),
-///         }
-///     }
-/// }
-///
-/// # fn main() -> Result<(), RecoverError> {
-/// let (mut store, now) = (MemStore::new(), Now { mono_us: 1, wall_ms: 1_800_000_000_000 });
-/// let mut first = recover(&mut store, now, [1; 32])?;
-/// while let Some(request) = first.poll_store() {
-///     store.submit(request);
-/// }
-/// store.complete_all();
-///
-/// // The next start draws another seed. The device stays the same; the process is another one.
-/// let second = recover(&mut store, now, [2; 32])?;
-/// assert_eq!(first.device(), second.device());
-/// assert_ne!(first.process().instance, second.process().instance);
-/// # Ok(())
-/// # }
-/// ```
+/// Reads a store back into a ledger.
 #[derive(Debug)]
-pub struct Recovery {
+pub(crate) struct Loading {
     ledger: Ledger,
     found: Found,
     store: StoreQueue<(usize, Scan)>,
     /// True while no row has come: the store is new.
     fresh: bool,
     #[cfg(feature = "testkit")]
-    pub(super) image: Option<super::Image>,
+    pub(crate) image: Option<super::Image>,
 }
 
-/// State of a recovery after a step.
+/// State after a step.
 #[derive(Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// More is to be read.
-    More(Box<Recovery>),
-    /// The endpoint is ready.
-    Ready(Box<Endpoint>),
+    More(Box<Loading>),
+    /// The ledger is ready.
+    Ready(Box<Ledger>),
 }
 
-impl Recovery {
+impl Loading {
     /// Begins a recovery. `seed` is all the randomness that the endpoint will ever have: a fresh one for each
     /// start of a store.
-    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut recovery = Self {
             ledger: Ledger::empty(config, Now::default(), &Entropy::new(seed)),
             found: Found::default(),
@@ -135,7 +94,7 @@ impl Recovery {
     }
 
     /// Returns the next request for the store.
-    pub fn poll_store(&mut self) -> Option<StoreRequest> {
+    pub(crate) fn poll_store(&mut self) -> Option<StoreRequest> {
         self.store.poll()
     }
 
@@ -143,7 +102,7 @@ impl Recovery {
     ///
     /// # Errors
     /// Fails if the store failed, or contains a row that this version cannot read.
-    pub fn step(mut self: Box<Self>, now: Now, done: StoreDone) -> Result<Step, RecoverError> {
+    pub(crate) fn step(mut self: Box<Self>, now: Now, done: StoreDone) -> Result<Step, RecoverError> {
         let Some((at, scan)) = self.store.complete(&done) else { return Ok(Step::More(self)) };
         let (rows, more) = match done {
             StoreDone::Scanned { rows, more, .. } => (rows, more),
@@ -167,7 +126,7 @@ impl Recovery {
         Ok(Step::More(self))
     }
 
-    fn finish(self, now: Now) -> Endpoint {
+    fn finish(self, now: Now) -> Ledger {
         let Self { mut ledger, fresh, .. } = self;
         ledger.now = now;
         ledger.registry.rebuild_summaries();
@@ -187,7 +146,7 @@ impl Recovery {
         }
         ledger.restore_forks();
         ledger.woken = true;
-        Endpoint::start(ledger, now)
+        ledger
     }
 }
 

@@ -7,14 +7,13 @@
 mod row;
 
 use super::progress::{Edge, Progress};
-use super::rows::{EntryRef, PartNo, delete, entry_key, put};
-use crate::ids::{DeviceId, LogId};
+use super::rows::{delete, entry_key, put};
+use crate::codec::{CodecError, Reader, Write};
+use crate::ids::{DeviceId, EntryRef, LogId, LogNo, PartNo, SpaceNo};
 use crate::log::card::{CardPlace, Lane, LogCard};
 use crate::log::head::Head;
 use crate::storage::{Op, Table};
 use crate::sync::trie::{self, ItemHash, Trie};
-use crate::sync::{LogNo, SpaceNo};
-use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 

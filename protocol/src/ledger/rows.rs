@@ -2,34 +2,12 @@
 //!
 //! Numbers in keys are big-endian, so that related rows are neighbours and new ones come at the end.
 
-use crate::ids::{CollectionId, DeviceId, DocId, EpochId, Incarnation};
+use crate::codec::{CodecError, Reader, Write};
+use crate::ids::{CollectionId, DeviceId, DocId, DocRef, EntryRef, EpochId, Incarnation, LogNo, PartNo, SpaceNo};
 use crate::sealed::KeyNode;
 use crate::storage::{Op, Scan, Table};
-use crate::sync::{Bodies, LogNo, SpaceNo};
-use crate::wire::codec::{CodecError, Reader, Write};
+use crate::sync::Bodies;
 use bytes::Bytes;
-
-/// Local number of a partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PartNo(pub u32);
-
-/// A document and the partition it lives in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DocRef {
-    /// The partition.
-    pub partition: PartNo,
-    /// The document.
-    pub doc: DocId,
-}
-
-/// An entry of a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntryRef {
-    /// The log.
-    pub log: LogNo,
-    /// Position of the entry in the log, from 0.
-    pub seq: u64,
-}
 
 /// Place of one section of a document's history, with the data that opens it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,9 +5,9 @@
 //! section 1).
 
 use super::owner::OWNER_BOX_MAX;
+use crate::codec::{CodecError, Reader, Write};
 use crate::identity::{log_id, owner_box_hash};
 use crate::ids::{EpochId, LogId};
-use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 

@@ -6,8 +6,8 @@
 use super::card::LogCard;
 use super::entry::{Entry, Section};
 use super::head::Head;
+use crate::codec::Write;
 use crate::ids::{EpochId, LogId};
-use crate::wire::codec::Write;
 use blake3::Hasher;
 use blake3::hazmat::{HasherExt, hash_derive_key_context};
 

@@ -6,7 +6,7 @@
 
 mod batch;
 
-use crate::wire::codec::{CodecError, Reader, Write};
+use crate::codec::{CodecError, Reader, Write};
 use batch::{Batch, START_BYTES_MAX};
 use core::fmt;
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status};

@@ -4,8 +4,8 @@
 //! chain still verifies. Bytes are sliced out of the input, never copied, and never opened here (`spec/log.md`,
 //! section 2).
 
+use crate::codec::{CodecError, Reader, Write, varint_len};
 use crate::ids::EpochId;
-use crate::wire::codec::{CodecError, Reader, Write, varint_len};
 use bytes::Bytes;
 
 /// Most sections that one entry may have.

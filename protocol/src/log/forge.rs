@@ -3,9 +3,9 @@
 use super::entry::{Entry, Section};
 use super::weight::Weight;
 use super::write::{Aad, Place, Sealed, data_key, section_nonce};
+use crate::codec::CodecError;
 use crate::ids::EpochId;
 use crate::sealed::{self, TAG_BYTES};
-use crate::wire::codec::CodecError;
 use bytes::Bytes;
 
 /// Seal of a section.

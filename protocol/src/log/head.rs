@@ -1,7 +1,7 @@
 //! Signed heads: the author's signature over a whole chain up to one entry (`spec/log.md`, section 4).
 
+use crate::codec::{CodecError, Reader, Write};
 use crate::ids::LogId;
-use crate::wire::codec::{CodecError, Reader, Write};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
 const DOMAIN: &[u8] = b"cosmicsync head 1";

@@ -6,9 +6,9 @@
 //! section 5).
 
 use super::compress::{Codec, DecompressError};
+use crate::codec::{CodecError, Reader, Write};
 use crate::ids::{CollectionId, DocId, LogId, UserId};
 use crate::sealed::KeyNode;
-use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
 
 /// Most logs that one header may name.

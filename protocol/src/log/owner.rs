@@ -4,10 +4,10 @@
 //! it: a relay sees that a log has an owner, but not its identity (`spec/log.md`, section 1).
 
 use super::card::CardPlace;
+use crate::codec::{CodecError, Reader, Write};
 use crate::identity::{DeviceKeys, DevicePublic, derive_cut};
 use crate::ids::{DeviceId, LogId};
 use crate::sealed::{NONCE_BYTES, open, seal};
-use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
 
 /// Most earlier logs that one card names.

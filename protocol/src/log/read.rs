@@ -7,9 +7,9 @@ use super::compress::{Codec, DecompressError, Dictionary};
 use super::entry::{Entry, FLAG_OPEN};
 use super::header::Header;
 use super::write::{Aad, BODY_BYTES_MAX, Place, data_key, section_nonce};
+use crate::codec::{CodecError, Reader, Write};
 use crate::ids::{EpochId, LogId};
 use crate::sealed;
-use crate::wire::codec::{CodecError, Reader, Write};
 
 /// Reason why a section cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -2,10 +2,10 @@
 //!
 //! The secret is valid for one handshake. The Noise key proves to the new device that it talks to the inviter.
 
+use crate::codec::{CodecError, Reader, Write};
 use crate::entropy::Entropy;
 use crate::identity::{derive, derive_cut};
 use crate::ids::SpaceId;
-use crate::wire::codec::{CodecError, Reader, Write};
 use core::fmt;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 

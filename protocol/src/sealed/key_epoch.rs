@@ -6,10 +6,10 @@
 
 use super::aead::{NONCE_BYTES, TAG_BYTES, open, seal};
 use super::keys::EpochKey;
+use crate::codec::{CodecError, Reader, Write};
 use crate::entropy::Entropy;
 use crate::identity::{DeviceKeys, derive_cut};
 use crate::ids::{EpochId, SpaceId};
-use crate::wire::codec::{CodecError, Reader, Write};
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;

@@ -1,8 +1,8 @@
 use super::*;
+use crate::codec::CodecError;
 use crate::entropy::Entropy;
 use crate::identity::DeviceKeys;
 use crate::ids::SpaceId;
-use crate::wire::codec::CodecError;
 use proptest::prelude::*;
 
 const SPACE: SpaceId = SpaceId([7; 32]);

@@ -6,11 +6,9 @@
 pub mod record;
 
 use crate::identity::{DevicePublic, SpaceGenesis};
-use crate::ids::{CollectionId, DeviceId, DocId, EpochId, PartitionId, SpaceId, UserId};
-use crate::ledger::PartNo;
+use crate::ids::{CollectionId, DeviceId, DocId, EpochId, LogNo, PartNo, PartitionId, SpaceId, SpaceNo, UserId};
 use crate::log::EpochKeys;
 use crate::sealed::EpochKey;
-use crate::sync::{LogNo, SpaceNo};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;

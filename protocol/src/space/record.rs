@@ -3,8 +3,8 @@
 //! A control entry carries a list of records, sealed under the epoch's records key. Records are statements, not
 //! commands: their sum is a pure function of their set (`spec/access.md`). This module only encodes them.
 
+use crate::codec::{CodecError, Reader, Write};
 use crate::ids::EpochId;
-use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
 
 /// Most records in one entry.

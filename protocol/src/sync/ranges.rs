@@ -2,7 +2,7 @@
 //!
 //! The cost grows with the number of gaps, never with the number of entries (`spec/sync.md`).
 
-use crate::wire::codec::{CodecError, Reader, Write};
+use crate::codec::{CodecError, Reader, Write};
 use core::ops::{Range, RangeInclusive};
 
 /// First and last number.

@@ -4,8 +4,8 @@
 //! The shape follows from the set alone, never from the order of updates. An author who chooses log ids can deepen
 //! one path only by grinding hashes, four bits a level (`spec/sync.md`).
 
+use crate::codec::Write;
 use crate::ids::LogId;
-use crate::wire::codec::Write;
 use core::mem;
 
 /// Most items of a leaf.

@@ -4,9 +4,9 @@
 use super::peer::Peer;
 use crate::branch::At;
 use crate::crdt::ChangeRecord;
-use crate::ids::DocId;
+use crate::ids::{DocId, EntryRef};
+use crate::ledger::Ledger;
 use crate::ledger::rows::entry_key;
-use crate::ledger::{EntryRef, Ledger};
 use crate::log::{Codec, EntryReader};
 use crate::storage::Table;
 use std::collections::{BTreeMap, BTreeSet};

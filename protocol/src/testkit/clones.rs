@@ -2,7 +2,7 @@
 //! written token in them.
 
 use crate::config::Config;
-use crate::endpoint::Event;
+use crate::event::Event;
 use crate::testkit::notes::{BODY, body, doc_id, insert, note, set};
 use crate::testkit::peer::{Net, Peer};
 use std::collections::BTreeMap;

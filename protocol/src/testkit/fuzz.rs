@@ -5,6 +5,7 @@
 //! would stop the fuzzer at the first check, the target makes a right one, as attackers can.
 
 use super::sample::{BULK_DOCS, OwnedKeys, Sample, SampleLog, TOGETHER_DOCS, meta, row};
+use crate::codec::{CodecError, Reader, Write, varint_len};
 use crate::connection::{Handshake, HandshakeError, Opening};
 use crate::crdt::{DEPTH_MAX, Replica, TextPaths, Value, check, encode_new};
 use crate::entropy::Entropy;
@@ -15,7 +16,6 @@ use crate::log::read::part_of;
 use crate::log::{Codec, Entry, EntryReader, Head, Header, LogCard, OpenedOwner};
 use crate::sealed::{INVITE_PREFIX, Invite, KeyEpoch, node_seed};
 use crate::space::record::{decode_records, encode_records};
-use crate::wire::codec::{CodecError, Reader, Write, varint_len};
 use crate::wire::frame::{CHANNELS, Outgoing, PLAINTEXT_MAX, Reassembler};
 use crate::wire::hello::{Hello, Pattern, Preamble, negotiate};
 use crate::wire::message::Message;

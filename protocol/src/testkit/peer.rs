@@ -3,13 +3,14 @@
 use crate::config::Config;
 use crate::crdt::{Meta, TextPaths, Value};
 use crate::documents::{Edit, EditError, Snapshot};
-use crate::endpoint::{CommitId, Dial, Endpoint, Event, LinkId};
-use crate::ids::{DocId, LogId};
-use crate::ledger::{DocRef, Image, PartNo, Recovery, Step};
+use crate::endpoint::{Dial, Endpoint};
+use crate::endpoint::{Recovery, Step};
+use crate::event::Event;
+use crate::ids::{CommitId, DocId, DocRef, LinkId, LogId, PartNo, SpaceNo};
+use crate::ledger::Image;
 use crate::pump::{Io, pump};
 use crate::sealed::Invite;
 use crate::storage::StoreRequest;
-use crate::sync::SpaceNo;
 use crate::testkit::store::MemStore;
 use crate::time::Now;
 use std::collections::{BTreeMap, VecDeque};

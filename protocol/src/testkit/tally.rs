@@ -1,8 +1,7 @@
 //! Checks that a store's counts match its listings, and that every listed document without a doubt exists.
 
 use crate::documents::Snapshot;
-use crate::ids::CollectionId;
-use crate::ledger::DocRef;
+use crate::ids::{CollectionId, DocRef};
 use crate::ledger::rows::{Doubt, count_key, doubt_key, listing_parts};
 use crate::storage::Table;
 use crate::testkit::store::Rows;

@@ -6,12 +6,12 @@
 use crate::config::Config;
 use crate::crdt::{Meta, TextPaths};
 use crate::documents::{Bulk, Edit, Erasable, Snapshot, decode_snapshot};
-use crate::endpoint::{Dial, Event, LinkId, NewDoc};
-use crate::ids::{DocId, LogId};
-use crate::ledger::DocRef;
+use crate::endpoint::{Dial, NewDoc};
+use crate::event::Event;
+use crate::ids::{DocId, DocRef, LinkId, LogId, SpaceNo};
 use crate::ledger::rows::doc_key;
 use crate::storage::Table;
-use crate::sync::{Bodies, SpaceNo};
+use crate::sync::Bodies;
 use crate::testkit::notes::{BODY, body, doc_id, insert, note, set};
 use crate::testkit::peer::{Net, Peer};
 use crate::testkit::store::MemStore;

@@ -4,7 +4,7 @@
 //! of its class. This module writes and reads frames. It never looks into messages and never decides their order.
 //! `spec/wire.md`, section 3.
 
-use super::codec::{CodecError, Reader, Write, varint_len};
+use crate::codec::{CodecError, Reader, Write, varint_len};
 use bytes::Bytes;
 
 /// Number of channels: one for each class.

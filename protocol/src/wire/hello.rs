@@ -3,9 +3,9 @@
 //! This module never checks a signature or a clock: the handshake carries these bytes, and the endpoint judges them
 //! (`spec/handshake.md`, sections 2 and 4).
 
+use crate::codec::{CodecError, Reader, Write};
 use crate::identity::{CREDENTIAL_BYTES_MAX, DeviceClaim};
 use crate::ids::{Incarnation, Instance};
-use crate::wire::codec::{CodecError, Reader, Write};
 
 /// Most bytes of a Hello.
 pub const HELLO_BYTES_MAX: usize = 2048;

@@ -6,9 +6,9 @@
 mod node;
 
 use self::node::{read_node, write_node};
-use super::codec::{CodecError, Reader, Write};
+use crate::codec::{CodecError, Reader, Write};
 use crate::ids::{Incarnation, LogId};
-use crate::sync::{Class, Cursor, Follow, NodeView, Scope};
+use crate::wire::terms::{Class, Cursor, Follow, NodeView, Scope};
 use bytes::Bytes;
 
 /// Most log ids, changes or acks in one message.

@@ -1,7 +1,7 @@
 //! The messages that travel and their encodings (`spec/wire.md`).
 
 pub mod close;
-pub mod codec;
 pub mod frame;
 pub mod hello;
 pub mod message;
+pub mod terms;

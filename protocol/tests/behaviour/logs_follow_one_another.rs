@@ -2,6 +2,7 @@
 //! order, and a device's newest entries.
 
 use bytes::Bytes;
+use cosmicsync_protocol::codec::Reader;
 use cosmicsync_protocol::ids::{LogId, PartitionId};
 use cosmicsync_protocol::ledger::EntryRef;
 use cosmicsync_protocol::ledger::rows::entry_key;
@@ -12,7 +13,6 @@ use cosmicsync_protocol::sync::{Bodies, LogNo, SpaceNo};
 use cosmicsync_protocol::testkit::hostile::{OwnLog, Siege};
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
-use cosmicsync_protocol::wire::codec::Reader;
 use cosmicsync_protocol::wire::message::{Message, Run};
 
 const CRASHES: usize = 1000;

@@ -12,6 +12,7 @@ use crate::plan::{Core, Plan};
 use crate::random::purpose;
 use crate::world::{Alive, Piece, World, partition_name};
 use bytes::Bytes;
+use cosmicsync_protocol::codec;
 use cosmicsync_protocol::endpoint::LogInfo;
 use cosmicsync_protocol::ledger::EntryRef;
 use cosmicsync_protocol::ledger::rows::{entry_key, key};
@@ -20,7 +21,6 @@ use cosmicsync_protocol::log::{Entry, LogCard};
 use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::store::MemStore;
-use cosmicsync_protocol::wire::codec;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most bytes of a log's card in its row.

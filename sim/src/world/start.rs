@@ -3,7 +3,8 @@
 use crate::plan;
 use cosmicsync_protocol::Endpoint;
 use cosmicsync_protocol::config::{Config, Limits};
-use cosmicsync_protocol::ledger::{Image, Recovery, Step};
+use cosmicsync_protocol::endpoint::{Recovery, Step};
+use cosmicsync_protocol::ledger::Image;
 use cosmicsync_protocol::testkit::store::MemStore;
 use cosmicsync_protocol::time::Now;
 use cosmicsync_protocol::wire::hello::{Feature, VERSION_MAJOR, Versions};

@@ -2,7 +2,7 @@
 
 use crate::service::{ErrorCode, Format, ServiceError};
 use cosmicsync_data::import::{self, Checkpoint, Kind};
-use cosmicsync_protocol::wire::codec::{CodecError, Reader, Write as _};
+use cosmicsync_protocol::codec::{CodecError, Reader, Write as _};
 
 /// Version of an encoded checkpoint.
 const VERSION: u8 = 1;

@@ -5,11 +5,11 @@
 
 use super::{Dial, Greeting, Joining, Link, Links, Open, PROCESSES_MAX, State};
 use crate::connection::{Established, Handshake, Opening};
-use crate::endpoint::event::{CloseReason, Event, LinkId, Process};
 use crate::entropy::Entropy;
+use crate::event::{CloseReason, Event, Process};
 use crate::identity::{Credential, VerifiedCredential};
+use crate::ids::{LinkId, SpaceNo};
 use crate::ledger::{Admission, JoinRefusal, Ledger, View};
-use crate::sync::SpaceNo;
 use crate::sync::session::{Link as SessionLink, Session};
 use crate::wire::close::CloseCode;
 use crate::wire::frame::CHANNELS;

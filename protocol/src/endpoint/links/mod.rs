@@ -8,15 +8,15 @@ mod run;
 mod serve;
 mod twins;
 
-use super::event::{CloseReason, Event, LinkId, Process};
 use super::stats::LinkInfo;
 use crate::connection::{Handshake, Transport};
 use crate::entropy::Entropy;
-use crate::ids::{DeviceId, UserId};
+use crate::event::{CloseReason, Event, Process};
+use crate::ids::{DeviceId, LinkId, LogNo, SpaceNo, UserId};
 use crate::ledger::{Ledger, View};
 use crate::sealed::Invite;
+use crate::sync::Class;
 use crate::sync::session::Session;
-use crate::sync::{Class, LogNo, SpaceNo};
 use crate::time::{Deadline, Reason};
 use crate::wire::close::CloseCode;
 use crate::wire::frame::{Outgoing, PLAINTEXT_MAX};

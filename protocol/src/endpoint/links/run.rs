@@ -3,12 +3,11 @@
 //! It connects two machines and never decides what to send: the session does (`spec/sync.md`, section 3).
 
 use super::{Links, Open, State};
-use crate::endpoint::event::{CloseReason, Event, LinkId};
-use crate::ids::LogId;
+use crate::event::{CloseReason, Event};
+use crate::ids::{LinkId, LogId, LogNo, SpaceNo};
 use crate::ledger::{Batch, Effect, Ledger, Refusal, Run, forks};
 use crate::log::{ChainError, Head};
 use crate::sync::session::{Action, Taken};
-use crate::sync::{LogNo, SpaceNo};
 use crate::wire::close::CloseCode;
 use crate::wire::message as wire;
 use bytes::Bytes;

@@ -3,11 +3,10 @@
 //! Stored entries were verified before, so they are never verified again here (`spec/sync.md`, section 3).
 
 use super::{Links, Open, State};
-use crate::endpoint::event::LinkId;
+use crate::ids::{EntryRef, LinkId, LogNo};
 use crate::ledger::rows::{entry_key, entry_seq, log_key};
-use crate::ledger::{EntryRef, Held, Ledger, ServePart, Work};
+use crate::ledger::{Held, Ledger, ServePart, Work};
 use crate::storage::{Row, Scan, Table};
-use crate::sync::LogNo;
 use crate::wire::message::{GoneReason, Run};
 use bytes::Bytes;
 

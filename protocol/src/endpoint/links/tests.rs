@@ -1,7 +1,9 @@
 //! A member who holds a valid link and sends spoiled messages on it.
 
 use super::State;
-use crate::endpoint::{Dial, Event, LinkId};
+use crate::endpoint::Dial;
+use crate::event::Event;
+use crate::ids::LinkId;
 use crate::ledger::View;
 use crate::testkit::notes::{BODY, doc_id, insert, note};
 use crate::testkit::peer::{Net, Peer};

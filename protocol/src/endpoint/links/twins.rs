@@ -5,8 +5,8 @@
 //! ends a link or a log (`spec/storage.md`, section 5).
 
 use super::{Links, Open, State};
-use crate::endpoint::event::{Event, LinkId, Process};
-use crate::ids::{DeviceId, Instance};
+use crate::event::{Event, Process};
+use crate::ids::{DeviceId, Instance, LinkId};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Most devices whose processes are remembered.

@@ -1,15 +1,14 @@
 //! The row of a log (`spec/storage.md`, section 2).
 
 use super::{Branch, Log, Owner, RANGES_MAX, Standing};
-use crate::ids::DeviceId;
+use crate::codec::{CodecError, Reader, Write};
+use crate::ids::{DeviceId, LogNo, PartNo, SpaceNo};
 use crate::ledger::progress::{EDGES_MAX, Edge, Progress};
-use crate::ledger::rows::{PartNo, log_key, number, put};
+use crate::ledger::rows::{log_key, number, put};
 use crate::log::card::LogCard;
 use crate::log::head::Head;
 use crate::storage::{Op, Table};
 use crate::sync::ranges::Ranges;
-use crate::sync::{LogNo, SpaceNo};
-use crate::wire::codec::{CodecError, Reader, Write};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 

@@ -4,9 +4,9 @@
 
 use super::handles::whole_card;
 use super::{Action, Session, SessionError};
-use crate::ids::LogId;
+use crate::ids::{LogId, LogNo, SpaceNo};
 use crate::log::card::short_card;
-use crate::sync::{Bodies, Catalog, LogNo, SpaceNo};
+use crate::sync::{Bodies, Catalog};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};

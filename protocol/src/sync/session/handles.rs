@@ -4,9 +4,9 @@
 //! the log's id follows from the card. Until that run is sent, nothing else may use the handle.
 
 use super::{Session, SessionError};
-use crate::ids::LogId;
+use crate::ids::{LogId, SpaceNo};
 use crate::log::card::restored_card;
-use crate::sync::{Catalog, SpaceNo};
+use crate::sync::Catalog;
 use crate::wire::message::LogRef;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};

@@ -5,8 +5,8 @@
 use super::handles::whole_card;
 use super::outbound::note_range;
 use super::{Action, Session, SessionError};
-use crate::ids::LogId;
-use crate::sync::{Bodies, Catalog, Class, LogNo, LogView, SpaceNo, Tip};
+use crate::ids::{LogId, LogNo, SpaceNo};
+use crate::sync::{Bodies, Catalog, Class, LogView, Tip};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 use bytes::Bytes;
 use std::collections::VecDeque;

@@ -4,9 +4,9 @@
 //! (`spec/sync.md`, section 3).
 
 use super::{Action, Session, SessionError};
-use crate::ids::LogId;
+use crate::ids::{LogId, LogNo, SpaceNo};
 use crate::log::card::short_card;
-use crate::sync::{Catalog, Class, LogNo, LogView, SpaceNo};
+use crate::sync::{Catalog, Class, LogView};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 
 /// Most ranges of unanswerable requests that are kept apart; more are merged into one.

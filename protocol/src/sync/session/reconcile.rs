@@ -4,7 +4,8 @@
 //! counted, so that both sides know when the walk is over.
 
 use super::{Session, SessionError};
-use crate::sync::{Catalog, LeafItem, NodeView, Scope, SpaceNo};
+use crate::ids::SpaceNo;
+use crate::sync::{Catalog, LeafItem, NodeView, Scope};
 use crate::wire::message::{LEAF_MAX, Message, NODES_MAX, Node};
 use std::collections::VecDeque;
 

@@ -3,8 +3,8 @@
 
 use super::reconcile::Walk;
 use super::{Action, Session, SessionError};
-use crate::ids::LogId;
-use crate::sync::{Catalog, Cursor, Follow, SpaceNo};
+use crate::ids::{LogId, SpaceNo};
+use crate::sync::{Catalog, Cursor, Follow};
 use crate::wire::message::Message;
 use std::collections::BTreeSet;
 

@@ -2,6 +2,7 @@
 //! sealed, chained and signed but have forbidden content.
 
 use super::{Bodies, Line, Member, OwnLog};
+use crate::codec::Write;
 use crate::crdt::forge::{Forgery, forge};
 use crate::ids::{DocId, LogId};
 use crate::log::card::short_card;
@@ -9,7 +10,6 @@ use crate::log::{Dep, Entry, EntryKind, Header, Item, KeyRef, Lane, LogCard, Pla
 use crate::sealed::KeyNode;
 use crate::space::record::Record;
 use crate::sync::{Class, Cursor, Follow, LeafItem, NodeView, Scope};
-use crate::wire::codec::Write;
 use crate::wire::frame::PLAINTEXT_MAX;
 use crate::wire::message::{GoneReason, LogRef, Message, Node, Run};
 use bytes::Bytes;

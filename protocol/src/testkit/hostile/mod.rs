@@ -10,10 +10,11 @@ mod siege;
 pub use lies::{Liar, Lie};
 pub use siege::{NO_CODE, Siege};
 
+use crate::codec::{Reader, Write};
 use crate::connection::{Established, Handshake, Opening, Transport};
 use crate::entropy::Entropy;
 use crate::identity::{DeviceKeys, partition_id, partition_token, peer_id};
-use crate::ids::{DeviceId, EpochId, Incarnation, Instance, LogId, PartitionId, SpaceId};
+use crate::ids::{DeviceId, EpochId, Incarnation, Instance, LogId, PartitionId, SpaceId, SpaceNo};
 use crate::log::card::{restored_card, short_card};
 use crate::log::forge::{ForgedSeal, forge};
 use crate::log::owner::FOUNDER_GRANT;
@@ -24,9 +25,8 @@ use crate::log::{
 use crate::sealed::{EpochKey, KeyEpoch};
 use crate::space::record::{Record, encode_records};
 use crate::space::{CONTROL, MAIN};
-use crate::sync::{Cursor, Follow, SpaceNo};
+use crate::sync::{Cursor, Follow};
 use crate::testkit::peer::Peer;
-use crate::wire::codec::{Reader, Write};
 use crate::wire::frame::{CHANNELS, Outgoing, PLAINTEXT_MAX, Reassembler};
 use crate::wire::hello::{Hello, HelloLimits, Role, Suite, Versions};
 use crate::wire::message::{LogRef, Message, Run};

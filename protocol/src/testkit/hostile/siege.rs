@@ -2,8 +2,8 @@
 
 use super::{Liar, Lie, Line, Member, OwnLog};
 use crate::config::Config;
-use crate::endpoint::{CloseReason, Event, LinkId};
-use crate::ids::DocId;
+use crate::event::{CloseReason, Event};
+use crate::ids::{DocId, LinkId};
 use crate::log::Lane;
 use crate::testkit::peer::{Net, Peer};
 use crate::testkit::store::MemStore;

@@ -1,9 +1,9 @@
 //! The encoding of trie nodes (`spec/wire.md`, section 5).
 
 use super::{LEAF_MAX, Node, read_seq};
+use crate::codec::{CodecError, Reader, Write};
 use crate::ids::LogId;
-use crate::sync::{LeafItem, NodeView, Scope};
-use crate::wire::codec::{CodecError, Reader, Write};
+use crate::wire::terms::{LeafItem, NodeView, Scope};
 
 pub(super) fn write_node(out: &mut Vec<u8>, node: &Node) {
     let (scope, view) = match (&node.scope, &node.view) {

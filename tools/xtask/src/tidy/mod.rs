@@ -2,6 +2,7 @@
 
 mod arrows;
 mod docs;
+mod rooms;
 mod source;
 mod tokens;
 
@@ -75,6 +76,7 @@ impl Tree {
 pub(crate) fn run(output: Output) -> Result<(), Failure> {
     let tree = Tree::read()?;
     let mut findings = arrows::check(&repo::metadata()?);
+    findings.extend(rooms::check(&tree));
     findings.extend(source::check(&tree));
     findings.extend(docs::check(&tree));
     findings.sort_by(|a, b| (&a.file, a.line, a.rule).cmp(&(&b.file, b.line, b.rule)));
