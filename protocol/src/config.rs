@@ -67,6 +67,16 @@ impl Default for Limits {
     }
 }
 
+/// Error of a configuration that an endpoint cannot work with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration is not valid: {field} {demand}")]
+pub struct ConfigError {
+    /// Name of the field.
+    pub field: &'static str,
+    /// The demand that it does not meet.
+    pub demand: &'static str,
+}
+
 /// Configuration of an endpoint. The default suits a desktop or a small server.
 ///
 /// ```
@@ -80,8 +90,7 @@ impl Default for Limits {
 ///     limits: Limits { window_bytes: 1024 * 1024, ..Limits::default() },
 ///     ..Config::default()
 /// };
-/// // An entry of the largest size still fits the window, as `Limits::entry_bytes_max` requires.
-/// assert!(small.limits.entry_bytes_max as u64 <= small.limits.window_bytes / 4 * 3);
+/// small.check().expect("an entry of the largest size still fits the window");
 /// let recovery = Recovery::new(small, [7; 32]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,5 +132,60 @@ impl Default for Config {
             versions: Versions { min: VERSION, max: VERSION },
             features: Vec::new(),
         }
+    }
+}
+
+impl Config {
+    /// Checks that an endpoint can work with this configuration. [`Recovery`](crate::Recovery) checks it too.
+    ///
+    /// # Errors
+    /// Names the first field that does not meet a demand.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let limits = &self.limits;
+        let at_least_one = [
+            ("handshakes_max", self.handshakes_max as u64),
+            ("keep_alive_us", self.keep_alive_us),
+            ("limits.rekey_messages", limits.rekey_messages),
+            ("limits.handshake_messages", limits.handshake_messages),
+            ("limits.chunk_bytes_max", limits.chunk_bytes_max as u64),
+            ("limits.run_bytes_max", limits.run_bytes_max as u64),
+            ("limits.handles_max", limits.handles_max as u64),
+            ("limits.spaces_max", limits.spaces_max as u64),
+            ("limits.reads_max", limits.reads_max as u64),
+            ("limits.queued_max", limits.queued_max as u64),
+            ("limits.walk_tasks_max", limits.walk_tasks_max as u64),
+        ];
+        let is_window_small = limits.entry_bytes_max as u64 > limits.window_bytes / 4 * 3;
+        let is_message_small = limits.message_bytes_max <= limits.entry_bytes_max;
+        let is_unordered = !self.features.is_sorted_by(|a, b| a.id < b.id);
+        let broken = at_least_one.into_iter().find(|(_, value)| *value == 0).map(|(field, _)| (field, "must not be 0"));
+        let broken = broken
+            .or(is_window_small.then_some(("limits.entry_bytes_max", "must be at most three quarters of window_bytes")))
+            .or(is_message_small.then_some(("limits.message_bytes_max", "must be above entry_bytes_max")))
+            .or((self.versions.min > self.versions.max).then_some(("versions", "must not end before they begin")))
+            .or(is_unordered.then_some(("features", "must ascend by id, each once")));
+        broken.map_or(Ok(()), |(field, demand)| Err(ConfigError { field, demand }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(change: impl FnOnce(&mut Config)) -> Option<&'static str> {
+        let mut config = Config::default();
+        change(&mut config);
+        config.check().err().map(|error| error.field)
+    }
+
+    #[test]
+    fn a_field_that_meets_no_demand_is_named() {
+        assert_eq!(broken(|_| {}), None);
+        assert_eq!(broken(|config| config.limits.reads_max = 0), Some("limits.reads_max"));
+        assert_eq!(broken(|config| config.limits.window_bytes = 600 * 1024), Some("limits.entry_bytes_max"));
+        assert_eq!(broken(|config| config.limits.message_bytes_max = 512 * 1024), Some("limits.message_bytes_max"));
+        assert_eq!(broken(|config| config.versions.min.0 += 1), Some("versions"));
+        let feature = |id| Feature { id, critical: false };
+        assert_eq!(broken(|config| config.features = vec![feature(2), feature(1)]), Some("features"));
     }
 }

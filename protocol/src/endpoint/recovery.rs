@@ -77,7 +77,7 @@ impl Recovery {
     /// Takes a completion.
     ///
     /// # Errors
-    /// Fails if the store failed, or contains a row that this version cannot read.
+    /// Fails if the configuration is not valid, the store failed, or it contains a row that this version cannot read.
     pub fn step(self: Box<Self>, now: Now, done: StoreDone) -> Result<Step, RecoverError> {
         Ok(match self.0.step(now, done)? {
             ledger::Step::More(more) => Step::More(Box::new(Self(more))),

@@ -14,7 +14,7 @@ use super::rows::{
 use super::store_queue::StoreQueue;
 use super::{Batch, Invited, Ledger};
 use crate::codec::{CodecError, Reader};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::entropy::Entropy;
 use crate::identity::{Credential, DeviceKeys, SpaceGenesis, partition_token};
 use crate::ids::{DeviceId, EpochId, Incarnation, Instance, PartNo, PartitionId, SpaceNo};
@@ -35,6 +35,9 @@ const READ_BYTES_MAX: usize = 1024 * 1024;
 /// Reason why a store could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecoverError {
+    /// The configuration is not valid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -103,6 +106,7 @@ impl Loading {
     /// # Errors
     /// Fails if the store failed, or contains a row that this version cannot read.
     pub(crate) fn step(mut self: Box<Self>, now: Now, done: StoreDone) -> Result<Step, RecoverError> {
+        self.ledger.config.check()?;
         let Some((at, scan)) = self.store.complete(&done) else { return Ok(Step::More(self)) };
         let (rows, more) = match done {
             StoreDone::Scanned { rows, more, .. } => (rows, more),

@@ -140,6 +140,7 @@ pub(super) fn gone() -> ServiceError {
 fn recover_error(error: &RecoverError) -> ServiceError {
     match error {
         RecoverError::Store(error) => store_error(error),
+        RecoverError::Config(_) => ServiceError::new(ErrorCode::Usage, error.to_string()),
         RecoverError::Row { .. } => ServiceError::new(ErrorCode::StoreDamaged, error.to_string())
             .next("cosmicsync --dir NEW_DIR backup restore FILE"),
     }
