@@ -4,6 +4,7 @@ use super::schema::schema;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
+use strsim::levenshtein;
 
 /// The schema, made once: errors look it up for every table.
 static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
@@ -90,36 +91,13 @@ pub(super) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 /// letters.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let begins = |one: &str| name.len() > 2 && one.len() > 2 && (one.starts_with(name) || name.starts_with(one));
-    let ranked = known.into_iter().map(|one| (!begins(one), distance(name, one), one));
+    let ranked = known.into_iter().map(|one| (!begins(one), levenshtein(name, one), one));
     ranked.filter(|(apart, distance, _)| !apart || *distance <= 1 + name.len() / 4).min().map(|(_, _, one)| one)
-}
-
-/// Returns the Levenshtein distance between two words.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (above, from) in a.chars().enumerate() {
-        let mut diagonal = above;
-        row[0] = above + 1;
-        for (at, to) in b.chars().enumerate() {
-            let replaced = diagonal + usize::from(from != to);
-            diagonal = row[at + 1];
-            row[at + 1] = replaced.min(diagonal + 1).min(row[at] + 1);
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_word_is_as_far_away_as_it_takes_letters() {
-        assert_eq!(distance("partitoin", "partition"), 2);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("peer", "peer"), 0);
-        assert_eq!(distance("abuot", "about"), 2);
-    }
 
     #[test]
     fn a_slip_is_understood_and_another_word_is_not() {
