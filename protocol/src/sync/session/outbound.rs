@@ -411,7 +411,10 @@ impl Session {
 
     pub(super) fn on_want_head(&mut self, catalog: &dyn Catalog, log: LogRef, card: bool) -> Result<(), SessionError> {
         let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
-        if self.view(catalog, &id).is_some_and(|(_, view)| view.space == space && view.tip.is_some()) {
+        let here = self.view(catalog, &id).filter(|(_, view)| view.space == space && view.tip.is_some());
+        if let Some((no, _)) = here.as_ref().filter(|(_, view)| view.is_forked()) {
+            self.hint_fork(catalog, *no);
+        } else if here.is_some() {
             self.stream(space, id)?.outbound.head_due = Some(HeadDue { with_card: card });
             self.account(&id);
             self.set_due(id);
