@@ -6,6 +6,7 @@
 
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Place, RequestError};
+use super::sizes::OPENING_MAX;
 use crate::collection::COLLECTIONS;
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::{CollectionId, DocId};
@@ -18,8 +19,6 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// Size of the rows per read, in bytes.
 const SCAN_BYTES_MAX: usize = 256 * 1024;
-/// Largest number of documents open at a time.
-const OPENING_MAX: usize = 32;
 /// Largest number of doubtful documents to open; for more of them, their values are built instead.
 const OPENED_MAX: usize = 128;
 

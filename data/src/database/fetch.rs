@@ -6,6 +6,7 @@
 
 use super::context::{Context, Wake};
 use super::request::RequestError;
+use super::sizes::OPENING_MAX;
 use cosmicsync_protocol::documents::{Snapshot, decode_snapshot};
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ledger::DocRef;
@@ -13,8 +14,6 @@ use cosmicsync_protocol::ledger::rows::doc_key;
 use cosmicsync_protocol::storage::{Read, Table};
 use std::collections::VecDeque;
 
-/// Largest number of documents open at a time.
-const OPENING_MAX: usize = 32;
 /// Largest number of documents to open before all values of the partition are built.
 const OPENED_MAX: usize = 128;
 

@@ -11,6 +11,7 @@ pub(super) use closing::Closing;
 
 use super::context::{Context, Task, Wake, check_collection, check_name};
 use super::request::{Answer, ImportCounts, ImportId, RequestError, Row, RowPlace, Ticket};
+use super::sizes::OPENING_MAX;
 use crate::collection::CollectionMeta;
 use crate::dictionary::dictionary;
 use crate::schema::Schema;
@@ -29,8 +30,6 @@ use cosmicsync_protocol::sync::LogNo;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Largest number of documents open for an update.
-const OPENING_MAX: usize = 32;
 /// Longest checkpoint, in bytes.
 const CHECKPOINT_BYTES_MAX: usize = 64 * 1024;
 /// Prefix of the keys of the progress rows.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::CollectionId;
-use cosmicsync_protocol::ledger::rows::{FeedRow, listing_key, listing_parts, scan_on, scan_prefix};
+use cosmicsync_protocol::ledger::rows::{FeedRow, LISTING_BYTES, listing_key, listing_parts, scan_on, scan_prefix};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::storage::{Op, Row, Scan, Table};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,10 +23,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The worker's own ticket, which no request has.
 pub(super) const INDEXER: Ticket = Ticket(u64::MAX);
 
-/// Size of a change's row, in bytes.
-const FEED_ROW_BYTES: usize = 29;
-/// Size of a listing row, in bytes.
-const LISTING_BYTES: usize = 36;
 /// Size of the index rows per read, in bytes.
 const SCAN_BYTES_MAX: usize = 1024 * 1024;
 
@@ -132,7 +128,7 @@ impl Indexer {
         if registry.is_behind() {
             self.followed = true;
             let from = FeedRow::key(registry.position + 1);
-            cx.scan(Scan::of(Table::Feed, from, Bytes::new(), cx.desk.sizes.changes * FEED_ROW_BYTES));
+            cx.scan(Scan::of(Table::Feed, from, Bytes::new(), cx.desk.sizes.changes * FeedRow::BYTES));
             self.stage = Stage::Following;
             return;
         }

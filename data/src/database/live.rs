@@ -29,8 +29,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Largest number of changes read to resume a live query; beyond it, the client gets the whole answer.
 const RESUMED_MAX: usize = 16_384;
-/// Size of a change's row, in bytes.
-const FEED_ROW_BYTES: usize = 29;
 /// Largest number of live queries without a pending request.
 const LIVE_MAX: usize = 1024;
 
@@ -405,7 +403,7 @@ impl Watching {
         let Some(live) = &self.live else { return };
         let from = FeedRow::key(live.cursor + 1);
         let max = cx.desk.sizes.followed;
-        let scan = Scan::of(Table::Feed, from, Bytes::new(), (max + 1) * 2 * FEED_ROW_BYTES).limit(max + 1);
+        let scan = Scan::of(Table::Feed, from, Bytes::new(), (max + 1) * 2 * FeedRow::BYTES).limit(max + 1);
         cx.scan_of(Read::Durable, scan);
         self.stage = Stage::Following;
     }

@@ -96,8 +96,6 @@ impl Task for Get {
 
 /// Largest number of changes per read.
 const CHANGES_MAX: usize = 4096;
-/// Size of a change's row, in bytes.
-const FEED_ROW_BYTES: usize = 29;
 
 /// Reads numbered changes.
 #[derive(Debug)]
@@ -123,7 +121,7 @@ impl Task for Changes {
                 }
                 let known = if planted!("feed.answered-twice") { 0 } else { 1 };
                 let from = FeedRow::key(self.after.saturating_add(known));
-                let bytes_max = self.limit.min(CHANGES_MAX) * FEED_ROW_BYTES;
+                let bytes_max = self.limit.min(CHANGES_MAX) * FeedRow::BYTES;
                 let scan = Scan::of(Table::Feed, from, Bytes::new(), bytes_max);
                 cx.scan(scan.clone());
                 self.scan = Some(scan);

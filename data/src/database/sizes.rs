@@ -1,5 +1,8 @@
 //! Batch sizes of a database.
 
+/// Largest number of documents that one request opens at a time.
+pub(super) const OPENING_MAX: usize = 32;
+
 /// Batch sizes of a database. Smaller sizes need less memory and more steps; no answer depends on them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {

@@ -6,14 +6,12 @@ use super::request::{Place, RequestError};
 use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
 use cosmicsync_protocol::ids::CollectionId;
-use cosmicsync_protocol::ledger::rows::{listing_key, listing_parts, scan_on, scan_prefix};
+use cosmicsync_protocol::ledger::rows::{LISTING_BYTES, listing_key, listing_parts, scan_on, scan_prefix};
 use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::storage::{Row, Scan, Table};
 
 /// Number of documents whose values are read at a time.
 const BATCH_MAX: usize = 128;
-/// Size of a listing row, in bytes.
-const LISTING_BYTES: usize = 36;
 
 /// The next step of a walk.
 #[derive(Debug)]

@@ -138,6 +138,9 @@ pub struct FeedRow {
 }
 
 impl FeedRow {
+    /// Size of a row, with its key, in bytes.
+    pub const BYTES: usize = 29;
+
     /// Returns the key of the change with this number.
     pub fn key(number: u64) -> Bytes {
         key(&[&number.to_be_bytes()])
@@ -167,6 +170,9 @@ impl FeedRow {
 pub fn doc_key(doc: DocRef) -> Bytes {
     key(&[&doc.partition.0.to_be_bytes(), doc.doc.as_ref()])
 }
+
+/// Size of the key of a listing, in bytes.
+pub const LISTING_BYTES: usize = 36;
 
 /// Returns the key of a document's row in [`Table::Doc`].
 pub fn listing_key(doc: DocRef, collection: &CollectionId) -> Bytes {
