@@ -66,20 +66,8 @@ impl Scenario {
         expander.problems
     }
 
-    fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
+    pub(super) fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
         Problem::at(&self.text, self.places.find(path), message)
-    }
-
-    fn check_lane(&self, lane: Lane) -> Result<(), Problem> {
-        if !self.head.lanes.contains(&lane) {
-            let lanes: Vec<String> = self.head.lanes.iter().map(ToString::to_string).collect();
-            let message = format!("this scenario does not run in the lane {lane}, but in {}", lanes.join(", "));
-            return Err(self.problem("lanes", message));
-        }
-        if !lane.exists() {
-            return Err(self.problem("lanes", format!("there is no lane {lane} yet: run it in the lane core")));
-        }
-        Ok(())
     }
 
     /// Makes an expander with the bounds and nothing else.
