@@ -3,8 +3,7 @@
 //! A lane refuses a scenario with such a part, at its line, and never drops the part silently.
 
 use super::problem::Problem;
-use super::{Fault, Scenario, ScenarioError};
-use crate::scenario::When;
+use super::{Fault, Scenario, ScenarioError, When, Workload};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -101,6 +100,10 @@ impl Scenario {
         note(self.head.core != super::CoreSettings::default(), "core".to_owned(), "the program's own settings hold");
         let partitions = self.head.topology.partitions;
         note(partitions > 0, "topology.partitions".to_owned(), "its documents lie in `main`");
+        for placed in &self.workloads {
+            let inside = matches!(placed.what, Workload::Database { .. });
+            note(inside, placed.path.clone(), "its comparisons are inside the process");
+        }
         for placed in &self.faults {
             let at = matches!(placed.when, When::At(_));
             note(!at, placed.path.clone(), "events inside a process are not seen: write `at`");
