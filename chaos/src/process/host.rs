@@ -10,7 +10,7 @@ const INSIDE: &str = "COSMICSYNC_CHAOS_NAMESPACES";
 /// Value of the variable in a network namespace.
 const OWN_NETWORK: &str = "network";
 
-/// What the machine allows.
+/// Abilities that the machine lacks.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Host {
     /// Reason why peers cannot have small disks of their own.

@@ -259,10 +259,10 @@ fn print(
         })
         .collect();
     output.table(["PEER", "ACKNOWLEDGED", "STARTS", "KILLS", "MEMORY", "LARGEST", "SLOPE", "OPEN FILES"], &rows)?;
-    let failed: Vec<String> = stats.failed.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    let failed: String = stats.failed.iter().map(|(reason, count)| format!(", {count} {reason}")).collect();
     let converged = stats.converged_ms.map_or_else(|| "never".to_owned(), |ms| format!("{:.1} s", ms as f64 / 1e3));
     let (acked, edits, faults, bound) = (stats.acked, stats.edits, stats.faults, stats.bound_ms as f64 / 1e3);
-    output.line(&format!("seed {seed}: {acked} of {edits} edits acknowledged ({})", failed.join(", ")))?;
+    output.line(&format!("seed {seed}: {acked} of {edits} edits acknowledged{failed}"))?;
     output.line(&format!(
         "{faults} faults, {} connections; equal after {converged} of {bound:.1} s; {} checks",
         stats.connections, stats.checks

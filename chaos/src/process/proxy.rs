@@ -267,3 +267,6 @@ fn admitted(shared: &Shared) -> Option<SocketAddr> {
         weather = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
 }
+
+#[cfg(test)]
+mod tests;
