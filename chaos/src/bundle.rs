@@ -99,6 +99,23 @@ impl Bundle {
         }
     }
 
+    /// Makes a bundle of a run of processes, which has no trace.
+    pub(crate) fn of_processes(seed: u64, plan: &Plan) -> Self {
+        Self {
+            format: FORMAT,
+            about: String::new(),
+            program: Program::this(),
+            lane: Lane::Process,
+            seed,
+            violation: None,
+            also: Vec::new(),
+            shrunk: false,
+            trace_hash: String::new(),
+            plan: plan.clone(),
+            trace: None,
+        }
+    }
+
     /// Writes the bundle, after making the directory if needed.
     pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
         let failed = |error| Failure::file("write", path, &error);
@@ -118,6 +135,9 @@ impl Bundle {
         let trace: String = self.trace_hash.chars().take(8).collect();
         let result =
             self.violation.as_ref().map_or_else(|| "held".to_owned(), |violation| violation.oracle.to_string());
+        if self.lane == Lane::Process {
+            return dir.join(format!("{safe}-{}-process.json", self.seed));
+        }
         dir.join(format!("{safe}-{}-{result}-{trace}.json", self.seed))
     }
 }

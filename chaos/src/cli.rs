@@ -77,6 +77,8 @@ pub(crate) enum Verb {
     Run(Run),
     /// Run many random fault plans
     Campaign(Campaign),
+    /// Run real processes under random faults for a long time
+    Soak(Soak),
     /// Run a failure again
     Replay(Replay),
     /// Find the smallest plan that fails in the same way
@@ -119,6 +121,7 @@ impl Verb {
         match self {
             Self::Run(_)
             | Self::Campaign(_)
+            | Self::Soak(_)
             | Self::Replay(_)
             | Self::Shrink(_)
             | Self::Diff { .. }
@@ -147,7 +150,44 @@ pub(crate) struct Run {
     #[arg(long, default_value = "core")]
     pub(crate) lane: Lane,
     #[command(flatten)]
+    pub(crate) programs: Programs,
+    #[command(flatten)]
     pub(crate) common: Common,
+}
+
+/// Programs of the lane of processes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Programs {
+    /// Program of peers in the lane `process` [default: `cosmicsync` beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// Another program for one peer, such as an older build: 1=FILE; may be repeated
+    #[arg(long, value_name = "PEER=FILE", value_parser = other)]
+    pub(crate) other: Vec<(usize, PathBuf)>,
+}
+
+fn other(text: &str) -> Result<(usize, PathBuf), String> {
+    let parsed = text.split_once('=').and_then(|(peer, file)| Some((peer.parse().ok()?, PathBuf::from(file))));
+    parsed.ok_or_else(|| "write a peer's number and a file, such as 1=old/cosmicsync".to_owned())
+}
+
+/// Options of `soak`.
+#[derive(Debug, Args)]
+pub(crate) struct Soak {
+    /// Number of peers
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) peers: usize,
+    /// Duration of work and faults
+    #[arg(long = "for", value_name = "TIME", default_value = "10min")]
+    pub(crate) lasts: Span,
+    /// The seed of the timetable
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Directory for bundles
+    #[arg(long, value_name = "DIR", default_value = "chaos-bundles")]
+    pub(crate) bundles: PathBuf,
+    #[command(flatten)]
+    pub(crate) programs: Programs,
 }
 
 /// Options of `campaign`.
@@ -210,6 +250,8 @@ pub(crate) struct Replay {
     /// Print the trace
     #[arg(long)]
     pub(crate) trace: bool,
+    #[command(flatten)]
+    pub(crate) programs: Programs,
 }
 
 /// Options of `shrink`.

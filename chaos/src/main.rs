@@ -1,7 +1,7 @@
 //! The `cosmicsync-chaos` binary: breaks CosmicSync on purpose, and shows how.
 //!
 //! `cli` is the grammar, `run` and `campaign` run plans through `pool`, `replay` and `shrink` work on bundles,
-//! `diff` compares runs, `explain` draws one, `page` writes pages, `coverage` counts, `output` prints. The simulator,
+//! `process` runs them with real processes, `diff` compares runs, `explain` draws one, `page` writes pages, `coverage` counts, `output` prints. The simulator,
 //! never this program, defines runs and their demands. Exit codes and output shapes: `docs/chaos.md`.
 
 use std::io::{self, Read as _};
@@ -24,6 +24,7 @@ mod explain;
 mod output;
 mod page;
 mod pool;
+mod process;
 mod replay;
 mod report;
 mod run;
@@ -66,6 +67,7 @@ fn execute(cli: Cli) -> Result<Verdict, Failure> {
     match verb {
         Verb::Run(args) => run::run(&global, &args, &mut output),
         Verb::Campaign(args) => campaign::run(&args, &mut output),
+        Verb::Soak(args) => process::soak(&args, &mut output),
         Verb::Replay(args) => replay::run(&args, &catalog::load(&global, &args.run)?, &mut output),
         Verb::Shrink(args) => shrink::run(&args, &catalog::load(&global, &args.run)?, &mut output),
         Verb::Explain(args) => explain::run(&args, &catalog::load(&global, &args.run)?, &mut output),

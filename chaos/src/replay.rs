@@ -1,13 +1,21 @@
 //! `replay`: runs a failure again.
 
+use std::path::Path;
+
+use cosmicsync_sim::scenario::Lane;
+
 use crate::bundle::{Loaded, Program};
 use crate::cli::Replay;
 use crate::error::Failure;
-use crate::{Stdout, Verdict, pool, report};
+use crate::{Stdout, Verdict, pool, process, report};
 
 /// Runs a bundle's plan again and reports whether the result is the same.
 pub(crate) fn run(args: &Replay, loaded: &Loaded, output: &mut Stdout) -> Result<Verdict, Failure> {
     let input = &loaded.input;
+    if let Some(bundle) = input.bundle().filter(|bundle| bundle.lane == Lane::Process) {
+        let bundles = loaded.path.parent().unwrap_or(Path::new("."));
+        return process::replay(bundle, &args.programs, bundles, output);
+    }
     // Only a traced run knows which actions took effect. Its hash is that of a run without a trace.
     let found = pool::execute(input.plan(), true, false)?;
     if args.trace {

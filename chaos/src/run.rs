@@ -12,8 +12,8 @@ use crate::cli::{Common, Global, Run};
 use crate::error::{Code, Failure};
 use crate::page::{self, Page};
 use crate::pool::{self, Case, How};
-use crate::report::{self, RunLine};
-use crate::{Stdout, Verdict, catalog};
+use crate::report::{self, RunLine, shell_word};
+use crate::{Stdout, Verdict, catalog, process};
 
 /// Sums over a command's runs.
 #[derive(Debug, Default, Serialize)]
@@ -62,6 +62,10 @@ pub(crate) fn run(global: &Global, args: &Run, output: &mut Stdout) -> Result<Ve
         return Err(Failure::new(Code::Usage, "no seed was asked for").next(next));
     }
     let (path, scenario) = catalog::find(global, &args.scenario)?;
+    if args.lane == Lane::Process {
+        scenario.expand(args.lane, args.seed).map_err(|error| refused(&path, args.lane, &scenario, &error))?;
+        return process::run(args, &scenario, output);
+    }
     let cases = cases(&path, &scenario, args, output)?;
     let total = cases.len() as u64;
     let bar = output.bar(total, "runs");
@@ -128,14 +132,15 @@ fn refused(
     error: &cosmicsync_sim::scenario::ScenarioError,
 ) -> Failure {
     let failure = catalog::wrong(path, error);
-    if lane.exists() && scenario.head.lanes.contains(&lane) {
-        return failure;
-    }
-    let failure = Failure { code: Code::Refused, ..failure };
-    if scenario.head.lanes.iter().any(|lane| lane.exists()) {
-        failure.next(format!("cosmicsync-chaos run {}", path.display()))
-    } else {
-        failure
+    let head = &scenario.head;
+    match head.lanes.first() {
+        // Mistakes of a file that the lane would run.
+        None | Some(_) if scenario.check_lane(lane).is_ok() => failure,
+        Some(other) if *other != lane => {
+            let next = format!("cosmicsync-chaos run {} --lane {other}", shell_word(&path.display().to_string()));
+            Failure { code: Code::Refused, ..failure }.next(next)
+        }
+        None | Some(_) => Failure { code: Code::Refused, ..failure },
     }
 }
 

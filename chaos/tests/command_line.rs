@@ -254,7 +254,6 @@ fn every_next_step_runs_and_does_not_fail_in_the_same_way() {
             failed.err.trim_end().rsplit_once("\n next: ").unwrap_or_else(|| panic!("{}", failed.err));
         // The step before the command is done by hand.
         bench.write("wrong.toml", SMALL);
-        bench.write("elsewhere.toml", SMALL);
         let command = next.rsplit_once(": ").map_or(next, |(_, command)| command);
         let command = command.replace("DIR", "some").replace("--seeds 100", "--seeds 1");
         let words: Vec<&str> = command.strip_prefix("cosmicsync-chaos ").expect(next).split(' ').collect();

@@ -30,13 +30,17 @@ scenarios! {
     an_ack_from_before_a_crash
     clone_started_twice
     crash_at_every_event
+    crash_under_an_index
     deep_history
+    dials_refused_and_unanswered
     failover_to_another_bootstrap_peer
     full_and_failing_disks
     full_queues
     mixed_partitions
+    modem_line
     much_in_flight_when_the_link_breaks
     partition_heal_crash
+    pause_beside_a_crash
     rekey_in_mid_transfer
     restart_storm
     restore_old_backup
@@ -87,6 +91,16 @@ fn checked(plan: &Plan) -> Report {
     );
     assert!(report.stats.checks > 0, "{}: the oracles compared nothing", plan.name);
     report
+}
+
+#[test]
+fn every_lane_of_a_scenario_can_play_it() {
+    for name in TESTED {
+        let scenario = read(name);
+        for lane in &scenario.head.lanes {
+            scenario.expand(*lane, 0).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    }
 }
 
 #[test]

@@ -37,6 +37,8 @@ mod traces;
 mod up;
 
 fn main() -> ExitCode {
+    #[cfg(planted)]
+    cosmicsync_node::planted::choose_from_environment();
     let surroundings = Surroundings::read();
     let matches = Cli::command().get_matches();
     let help = help_of(&matches);

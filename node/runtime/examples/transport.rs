@@ -62,7 +62,11 @@ fn planted_names(out: &mut impl Write) -> Result<()> {
 #[cfg(planted)]
 fn planted(out: &mut impl Write, seeds: u64, only: Option<&str>) -> Result<()> {
     use cosmicsync_protocol::planted::{Planted, choose};
-    for planted in cosmicsync_node::planted::CATALOGUE.iter().filter(|planted| only.is_none_or(|id| id == planted.id)) {
+    let chosen: Vec<&Planted> = match only {
+        Some(id) => cosmicsync_node::planted::all().filter(|planted| planted.id == id).collect(),
+        None => cosmicsync_node::planted::CATALOGUE.iter().collect(),
+    };
+    for planted in chosen {
         let Planted { id, region, .. } = planted;
         choose(Some(planted));
         let runs = (0..seeds).flat_map(|seed| SCENARIOS.iter().map(move |scenario| (seed, scenario)));

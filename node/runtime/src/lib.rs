@@ -66,5 +66,6 @@ mod node;
 pub mod planted;
 pub mod service;
 pub mod store;
+pub mod tasks;
 
 pub use node::{BackupSource, Node, Options, init, restore_backup, verify_backup};

@@ -10,7 +10,7 @@ use super::problem::Problem;
 use super::read::{Placed, meant};
 use super::{Fault, Lane, LinkQuality, Scenario, ScenarioError, Span, Workload};
 use crate::coverage;
-use crate::plan::{self, Act, Action, Bounds, Link, Peer, Plan};
+use crate::plan::{self, Act, Action, Ask, Bounds, Change, Link, Peer, Plan};
 use std::collections::BTreeSet;
 
 /// Most actions of an expanded scenario.
@@ -66,20 +66,8 @@ impl Scenario {
         expander.problems
     }
 
-    fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
+    pub(super) fn problem(&self, path: &str, message: impl Into<String>) -> Problem {
         Problem::at(&self.text, self.places.find(path), message)
-    }
-
-    fn check_lane(&self, lane: Lane) -> Result<(), Problem> {
-        if !self.head.lanes.contains(&lane) {
-            let lanes: Vec<String> = self.head.lanes.iter().map(ToString::to_string).collect();
-            let message = format!("this scenario does not run in the lane {lane}, but in {}", lanes.join(", "));
-            return Err(self.problem("lanes", message));
-        }
-        if !lane.exists() {
-            return Err(self.problem("lanes", format!("there is no lane {lane} yet: run it in the lane core")));
-        }
-        Ok(())
     }
 
     /// Makes an expander with the bounds and nothing else.
@@ -270,7 +258,7 @@ impl<'a> Expander<'a> {
                 Workload::History { doc, .. } => {
                     named.insert(*doc);
                 }
-                Workload::Import { .. } => {}
+                Workload::Import { .. } | Workload::Database { .. } => {}
             }
         }
         for doc in named.difference(&made) {
@@ -342,6 +330,18 @@ impl<'a> Expander<'a> {
                 self.check_peer(placed, "peer", *peer);
                 self.push_at(at.us, Act::Import { peer: *peer, docs: *count, bytes: *bytes });
             }
+            Workload::Database { peers, docs, rate_hz, at, until } => {
+                self.plan.databases = true;
+                if let Some(peer) = peers.first() {
+                    let what = Ask::Index { place: 0, index: 0, change: Change::Create };
+                    self.push_at(at.us, Act::Ask { peer: *peer, what });
+                }
+                for peer in peers {
+                    self.push_at(at.us, Act::Ask { peer: *peer, what: Ask::Follow { place: 0 } });
+                }
+                let pace = Pace { peers, docs, rate_hz: *rate_hz, at: *at, until: *until };
+                self.paced(number, placed, pace, |peer, doc, draw| Act::Ask { peer, what: request(doc, draw) });
+            }
         }
     }
 
@@ -393,6 +393,18 @@ impl<'a> Expander<'a> {
         }
         self.plan.check().map_err(|error| self.scenario.problem("", error.to_string()))?;
         Ok(Expansion { plan: self.plan, at_every_event: self.sweep })
+    }
+}
+
+/// Returns a request to a database.
+const fn request(doc: u32, draw: u64) -> Ask {
+    match draw % 10 {
+        0..=2 => Ask::Put { doc },
+        3 | 4 => Ask::Patch { doc },
+        5 => Ask::Delete { doc },
+        6 => Ask::Undelete { doc },
+        7 | 8 => Ask::Find { place: 0, index: Some(0) },
+        _ => Ask::Check,
     }
 }
 

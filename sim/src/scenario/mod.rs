@@ -8,6 +8,7 @@
 mod expand;
 mod fault;
 mod keys;
+mod lane;
 mod oracle;
 mod problem;
 mod read;
@@ -18,6 +19,7 @@ mod workload;
 
 pub use expand::Expansion;
 pub use fault::{After, Disk, Fault};
+pub use lane::{Lane, UnknownLane};
 pub use oracle::Oracle;
 pub use problem::{Problem, ScenarioError};
 pub use read::{Placed, When, parse};
@@ -28,9 +30,7 @@ pub use workload::Workload;
 
 use problem::Places;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
+use serde::Deserialize;
 
 /// A scenario as read from its file.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,59 +75,6 @@ pub struct Head {
     /// Demands beside those that always apply.
     #[serde(default)]
     pub oracle: Oracle,
-}
-
-/// Environment in which a scenario runs. Only [`Lane::Core`] exists so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Lane {
-    /// The core in virtual time, in one thread.
-    Core,
-    /// The runtime over a simulated network.
-    Turmoil,
-    /// The runtime under a scheduler that varies the order of its tasks.
-    Madsim,
-    /// Real processes.
-    Process,
-}
-
-impl Lane {
-    /// Every lane, the most deterministic first.
-    pub const ALL: [Self; 4] = [Self::Core, Self::Turmoil, Self::Madsim, Self::Process];
-
-    /// Returns whether the lane can run anything yet.
-    pub const fn exists(self) -> bool {
-        matches!(self, Self::Core)
-    }
-
-    fn only_core() -> Vec<Self> {
-        vec![Self::Core]
-    }
-}
-
-impl fmt::Display for Lane {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Core => "core",
-            Self::Turmoil => "turmoil",
-            Self::Madsim => "madsim",
-            Self::Process => "process",
-        })
-    }
-}
-
-/// Error for a lane that does not exist.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no lane `{0}`; there are core, turmoil, madsim, process")]
-pub struct UnknownLane(String);
-
-impl FromStr for Lane {
-    type Err = UnknownLane;
-
-    fn from_str(name: &str) -> Result<Self, UnknownLane> {
-        let found = Self::ALL.into_iter().find(|lane| lane.to_string() == name);
-        found.ok_or_else(|| UnknownLane(name.to_owned()))
-    }
 }
 
 #[cfg(test)]

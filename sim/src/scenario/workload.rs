@@ -154,6 +154,21 @@ pub enum Workload {
         #[serde(default)]
         at: Span,
     },
+    /// Runs databases on all peers: writes and deletes documents that an index and live queries cover, and compares
+    /// their answers. No other workload can be beside it.
+    Database {
+        /// The peers that write and query.
+        peers: Vec<usize>,
+        /// Numbers of the documents.
+        docs: Vec<u32>,
+        /// Requests of each peer per second.
+        rate_hz: f64,
+        /// Start.
+        #[serde(default)]
+        at: Span,
+        /// End.
+        until: Span,
+    },
 }
 
 fn first() -> Vec<u32> {

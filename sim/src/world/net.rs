@@ -170,19 +170,27 @@ impl World<'_> {
         let quality = &route.quality;
         let key = [purpose::JITTER, state.route as u64, end as u64, conn, pipe.sent];
         let jitter = self.keyed.below(&key, quality.jitter_us + 1);
-        let line_us = (bytes.len() as u64 * 1_000_000).checked_div(quality.bandwidth).unwrap_or(0);
-        // The line is busy with earlier bytes; the rest of the way all bytes travel at once.
-        let line_free = pipe.last_us.saturating_sub(quality.latency_us).max(self.now_us) + line_us;
-        let mut arrives_us = (line_free + quality.latency_us + jitter).max(pipe.last_us);
-        if let Some(slots) = arrives_us.checked_div(route.gather_us) {
-            arrives_us = (slots + 1) * route.gather_us;
-        }
-        pipe.last_us = arrives_us;
         pipe.sent += 1;
         pipe.bytes += bytes.len();
-        pipe.chunks.push_back(Chunk { arrives_us, bytes, cause });
+        // The line is busy with earlier bytes; the rest of the way all bytes travel at once. What takes more than a
+        // second on the line comes in pieces.
+        let mut line_free = pipe.last_us.saturating_sub(quality.latency_us).max(self.now_us);
+        let a_second = usize::try_from(quality.bandwidth).unwrap_or(usize::MAX);
+        let mut arrivals = Vec::new();
+        for piece in bytes.chunks(if a_second == 0 { usize::MAX } else { a_second }) {
+            line_free += (piece.len() as u64 * 1_000_000).checked_div(quality.bandwidth).unwrap_or(0);
+            let mut arrives_us = (line_free + quality.latency_us + jitter).max(pipe.last_us);
+            if let Some(slots) = arrives_us.checked_div(route.gather_us) {
+                arrives_us = (slots + 1) * route.gather_us;
+            }
+            pipe.last_us = arrives_us;
+            pipe.chunks.push_back(Chunk { arrives_us, bytes: piece.to_vec(), cause });
+            arrivals.push(arrives_us);
+        }
         let receiver = state.ends[1 - end].peer;
-        self.schedule(arrives_us, receiver, What::Deliver { conn, way: end });
+        for arrives_us in arrivals {
+            self.schedule(arrives_us, receiver, What::Deliver { conn, way: end });
+        }
     }
 
     /// Ends a connection from one end, in good order: the other end is told after the last byte.

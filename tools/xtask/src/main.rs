@@ -2,7 +2,6 @@
 //!
 //! Each task is a module of its own. `test` runs all checks with a time budget per step; `prove` runs the command
 //! behind every claim of the project. Nothing here is linked into the product.
-//! behind every claim the project makes. Nothing here is linked into the product.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a command line program prints its results")]
 
@@ -12,6 +11,7 @@ mod deny;
 mod glob;
 mod prove;
 mod repo;
+mod sim;
 mod step;
 mod tidy;
 mod toolbox;
@@ -68,6 +68,8 @@ enum Task {
     Wasm,
     /// Lists the claims of the project and runs the command behind each
     Prove(prove::Args),
+    /// Runs the driver under a scheduler that draws the order of its tasks: `cargo xtask sim madsim`
+    Sim(sim::Args),
     /// Runs the benchmarks; arguments are passed to criterion
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -84,6 +86,7 @@ fn main() -> ExitCode {
         Task::Verify(args) => verify::run(&args),
         Task::Wasm => wasm::run(),
         Task::Prove(args) => prove::run(&args),
+        Task::Sim(args) => sim::run(&args),
         Task::Bench { args } => bench::run(&args),
     };
     match result {

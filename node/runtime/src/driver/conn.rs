@@ -4,6 +4,7 @@
 //! peers: the reader waits until its bytes are taken. Nothing here interprets the bytes.
 
 use crate::clock::Clock;
+use crate::tasks::{JoinHandle, spawn_local};
 use bytes::{Bytes, BytesMut};
 use cosmicsync_protocol::endpoint::LinkId;
 use std::cell::Cell;
@@ -13,7 +14,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::{JoinHandle, spawn_local};
 
 use super::state::DialOrder;
 

@@ -42,24 +42,27 @@ use crate::driver::Shared;
 use crate::service::{Answer, Backend, Command, ErrorCode, Input, Item, LogTail, Reply, ServiceError, Who};
 use acting::Acting;
 use cosmicsync_protocol::sync::SpaceNo;
+use futures_util::future;
 use handle::Handle;
 use room::Limit;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Duration, Instant};
 
-/// The result of a node; `None` while it runs.
-type Ended = Option<Result<(), ServiceError>>;
+/// The future end of a node, with its result.
+///
+/// Waiters wake in the order of their waits, unlike those of a `watch` channel, so that a simulation repeats itself.
+type Ended = future::Shared<oneshot::Receiver<Result<(), ServiceError>>>;
 
 /// An open node, which ends by [`Command::Shutdown`]. Dropping the node also ends it, and waits for the end.
 #[derive(Debug)]
 pub struct Node {
     /// `None` while the node is being dropped.
     handle: Option<Handle>,
-    ended: watch::Receiver<Ended>,
+    ended: Ended,
     thread: Option<JoinHandle<()>>,
     store: Shared,
     /// The data directory; none if an embedder keeps the store.
@@ -78,9 +81,8 @@ pub struct Node {
 impl Node {
     /// Completes once the node has ended. Returns the error, unless the node was told to end.
     pub async fn ended(&self) -> Result<(), ServiceError> {
-        let mut ended = self.ended.clone();
-        match ended.wait_for(Option::is_some).await {
-            Ok(how) => how.clone().unwrap_or(Ok(())),
+        match self.ended.clone().await {
+            Ok(how) => how,
             Err(_) => Err(ServiceError::new(ErrorCode::Internal, "the core thread panicked: look at the log")),
         }
     }
@@ -201,12 +203,12 @@ impl Acting<'_> {
         };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let page = tail.next_page(after, limit, Duration::from_millis(wait_ms));
-        let mut ended = self.ended.clone();
+        let ended = self.ended.clone();
         // A node that stops ends the wait.
         tokio::select! {
             biased;
             page = page => Ok(Reply::Log(page)),
-            _ = ended.wait_for(Option::is_some) => Ok(Reply::Log(tail.page(after, limit))),
+            _ = ended => Ok(Reply::Log(tail.page(after, limit))),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Opens a node: key file, store, recovery, core thread, listener.
 
+use super::Node;
 use super::acting::Acting;
 use super::blame::{keyfile_error, space_error};
 use super::handle::Handle;
 use super::room::Limit;
-use super::{Ended, Node};
 use crate::clock::{Clock, SystemClock};
 use crate::driver::{self, Disk, LmdbDisk, Seeds, Setup, Shared};
 use crate::embed::Parts;
@@ -14,11 +14,12 @@ use crate::service::{ErrorCode, Reply, ServiceError, Status};
 use crate::store::{DATA_FILE, SYNC_FAILED_FILE, StoreOptions};
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::ledger::SpaceError;
+use futures_util::FutureExt as _;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Builder;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::LocalSet;
 use tokio::time::Instant;
 
@@ -128,7 +129,8 @@ impl Node {
                 Ok(Err(error)) => Err(error),
                 Ok(Ok(())) | Err(_) => ended,
             };
-            tell.send_replace(Some(ended.clone()));
+            // The node itself may be gone.
+            drop(tell.send(ended.clone()));
             ended
         };
         (node, running)
@@ -154,7 +156,7 @@ struct CoreEnd {
     setup: Setup,
     door: driver::Door,
     ready: oneshot::Sender<Result<(), ServiceError>>,
-    tell: watch::Sender<Ended>,
+    tell: oneshot::Sender<Result<(), ServiceError>>,
 }
 
 impl CoreEnd {
@@ -164,7 +166,7 @@ impl CoreEnd {
         clock: C,
         net: N,
         disk: D,
-    ) -> (Result<(), ServiceError>, watch::Sender<Ended>) {
+    ) -> (Result<(), ServiceError>, oneshot::Sender<Result<(), ServiceError>>) {
         let Self { setup, door, ready, tell } = self;
         let tasks = LocalSet::new();
         let ended = tasks.run_until(driver::run(clock, net, disk, setup, door, ready)).await;
@@ -194,10 +196,10 @@ fn ends(
     };
     let (handle, door) = Handle::new();
     let (ready, is_ready) = oneshot::channel();
-    let (tell, ended) = watch::channel(None);
+    let (tell, ended) = oneshot::channel();
     let node = Node {
         handle: Some(handle),
-        ended,
+        ended: ended.shared(),
         thread: None,
         store,
         dir,
@@ -229,7 +231,8 @@ fn core_thread(disk: LmdbDisk, end: CoreEnd) {
     if let Err(error) = &ended {
         tracing::error!(%error, "the node ends");
     }
-    tell.send_replace(Some(ended));
+    // The node itself may be gone.
+    drop(tell.send(ended));
 }
 
 /// Creates a user in an empty directory, with this device as the first. The returned status includes the recovery key,

@@ -17,7 +17,7 @@ use cosmicsync_data::query::plan::{Access, IndexPart, Order};
 use cosmicsync_data::query::{Field, Fields, Selector, Sort, Virtual, parse};
 use cosmicsync_protocol::ledger::PartNo;
 use tokio::sync::mpsc;
-use tokio::time::{Duration, sleep};
+use tokio::time::Duration;
 
 /// Interval between reports of a build's progress.
 const LOOK: Duration = Duration::from_millis(50);
@@ -237,7 +237,7 @@ impl Acting<'_> {
                 // The index is built whether or not anyone waits for it.
                 return Ok(Reply::Index(index_of(index)));
             }
-            sleep(LOOK).await;
+            crate::tasks::sleep(LOOK).await;
         }
     }
 

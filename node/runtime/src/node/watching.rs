@@ -101,7 +101,7 @@ impl Acting<'_> {
         let wanted = Wanted { space, collection, doc: None };
         let mut ahead = Ahead::default();
         let mut left = usize::try_from(limit).unwrap_or(usize::MAX);
-        let patience = tokio::time::sleep(Duration::from_millis(wait_ms));
+        let patience = crate::tasks::sleep(Duration::from_millis(wait_ms));
         tokio::pin!(patience);
         let mut told = false;
         while left > 0 {

@@ -114,6 +114,18 @@ impl Writer<'_> {
         if self.poisoned {
             return group.iter().for_each(|request| self.refuse(request));
         }
+        #[cfg(planted)]
+        if planted!("writer.told-early") {
+            group.iter().for_each(|request| self.report_early(request));
+        }
+        #[cfg(planted)]
+        let group = match group {
+            [first @ .., last @ StoreRequest::Commit { .. }] if !first.is_empty() && planted!("writer.drops-last") => {
+                self.report_early(last);
+                first
+            }
+            _ => group,
+        };
         let done = self.engine.commit(group, self.options.scan_bytes_max);
         let mut committed = 0;
         for (request, done) in group.iter().zip(done) {
@@ -125,10 +137,20 @@ impl Writer<'_> {
                 (StoreRequest::Commit { .. }, _) => self.poison(),
                 _ => self.stats.reads += 1,
             }
-            (self.on_done)(done);
+            if !(planted!("writer.told-early") && matches!(done, StoreDone::Committed { .. })) {
+                (self.on_done)(done);
+            }
         }
         self.stats.commits += committed;
         self.stats.groups += u64::from(committed > 0);
+    }
+
+    /// Reports a commit that was not written.
+    #[cfg(planted)]
+    fn report_early(&self, request: &StoreRequest) {
+        if let StoreRequest::Commit { id, .. } = request {
+            (self.on_done)(StoreDone::Committed { id: *id });
+        }
     }
 
     /// Makes every later request fail.

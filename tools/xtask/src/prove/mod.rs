@@ -30,6 +30,10 @@ mod report;
 mod selectors;
 mod sessions;
 mod sim_core;
+mod sim_lanes;
+mod sim_madsim;
+mod sim_process;
+mod sim_tool;
 mod sim_turmoil;
 mod spec;
 mod traces;
@@ -61,6 +65,10 @@ const PROOFS: &[(&str, Proof)] = &[
     ("sessions", sessions::prove),
     ("sim-core", sim_core::prove),
     ("sim-turmoil", sim_turmoil::prove),
+    ("sim-madsim", sim_madsim::prove),
+    ("sim-process", sim_process::prove),
+    ("sim-tool", sim_tool::prove),
+    ("sim-lanes", sim_lanes::prove),
     ("spec", spec::prove),
     ("hostile", hostile::prove),
     ("doc-damaged", damaged::prove),

@@ -49,7 +49,7 @@ pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure>
 }
 
 /// Builds the program that runs seeds, with planted bugs or without.
-fn program(planted: bool) -> Result<PathBuf, Failure> {
+pub(super) fn program(planted: bool) -> Result<PathBuf, Failure> {
     let mut build =
         repo::cargo(&["build", "--release", "--quiet", "--package", "cosmicsync-node", "--example", "transport"]);
     if planted {
@@ -61,9 +61,9 @@ fn program(planted: bool) -> Result<PathBuf, Failure> {
 
 /// Output of the processes.
 #[derive(Debug, Default)]
-struct Runs {
-    hashes: BTreeMap<String, String>,
-    bad: Vec<String>,
+pub(super) struct Runs {
+    pub(super) hashes: BTreeMap<String, String>,
+    pub(super) bad: Vec<String>,
     totals: [u64; 7],
 }
 
@@ -83,12 +83,12 @@ impl Runs {
         Ok(())
     }
 
-    const fn total(&self, at: usize) -> f64 {
+    pub(super) const fn total(&self, at: usize) -> f64 {
         self.totals[at] as f64
     }
 }
 
-fn run_all(program: &Path, scenarios: &[&str], seeds: u64) -> Result<Runs, Failure> {
+pub(super) fn run_all(program: &Path, scenarios: &[&str], seeds: u64) -> Result<Runs, Failure> {
     let chunks = usize::try_from(seeds.div_ceil(CHUNK))?;
     let lines = in_parallel(scenarios.len() * chunks, |at| {
         let (scenario, from) = (scenarios[at / chunks], (at % chunks) as u64 * CHUNK);

@@ -7,13 +7,13 @@ use cosmicsync_node::clock::Clock as _;
 use cosmicsync_node::embed::{Disk, Store};
 use cosmicsync_node::service::{ErrorCode, ServiceError};
 use cosmicsync_node::store::StoreStopped;
+use cosmicsync_node::tasks::{JoinHandle, spawn_local};
 use cosmicsync_protocol::storage::{StoreDone, StoreError, StoreRequest};
 use cosmicsync_protocol::testkit::store::MemStore;
 use std::cell::RefCell;
 use std::rc::Rc;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::{JoinHandle, spawn_local};
 
 /// The part of a store that outlives the process, with its faults.
 #[derive(Debug)]
