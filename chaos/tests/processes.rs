@@ -84,6 +84,8 @@ fn a_demand_that_is_not_met_is_red_and_can_be_played_again() {
     assert_eq!(code, 1, "{out}{err}");
     assert!(out.contains("violated: O8: the replicas did not become equal within 1 s"), "{out}");
     assert!(out.contains("violated: O2: peer "), "{out}");
+    let logs = out.lines().find_map(|line| line.strip_prefix("logs: ")).expect("a directory of logs");
+    assert!(dir.path().join(logs).join("0.log").is_file(), "{out}");
     let replay = "play it again: cosmicsync-chaos replay ";
     let again = out.lines().find_map(|line| line.strip_prefix(replay)).expect("a bundle");
     let (code, out, _) = chaos(dir.path(), &["replay", again, "-o", "json"]);

@@ -229,10 +229,12 @@ fn print(
 ) -> Result<(), Failure> {
     let Ran { violations, stats, peers, logs } = ran;
     let mut bundle = None;
-    if let Some(logs) = &logs {
+    if let Some(root) = &logs {
         let made = Bundle::of_processes(seed, plan);
         let path = made.path(bundles);
         made.write(&path)?;
+        let logs = path.with_extension("logs");
+        keep_logs(root, &logs).map_err(|error| Failure::file("keep logs in", &logs, &error))?;
         output.line(&format!("{} failed with seed {seed}", plan.name))?;
         for violation in &violations {
             output.line(&format!("violated: {}: {}", violation.oracle, violation.text))?;
@@ -279,6 +281,18 @@ fn print(
         peers,
     })?;
     Ok(())
+}
+
+/// Moves the logs out of the directory of a run, and removes the rest of it.
+fn keep_logs(root: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for file in std::fs::read_dir(root)? {
+        let file = file?;
+        if file.path().extension().is_some_and(|extension| extension == "log") {
+            std::fs::copy(file.path(), to.join(file.file_name()))?;
+        }
+    }
+    std::fs::remove_dir_all(root)
 }
 
 impl Programs {
