@@ -52,11 +52,11 @@ pub(crate) fn run(a: &Loaded, b: &Loaded, output: &mut Stdout) -> Result<Verdict
         "outcome": { "a": one.outcome(), "b": other.outcome() }, "marks": marks(&one.report, &other.report),
     }))?;
     output.line(&format!("A  {}\nB  {}", a.name(), b.name()))?;
-    tell_outcomes(&one.report, &other.report, output)?;
-    tell_plans(&plans, a, b, output)?;
+    print_outcomes(&one.report, &other.report, output)?;
+    print_plans(&plans, a, b, output)?;
     // If plans differ, so does one of the first records, which explains nothing.
     if plans.same {
-        tell_parting(&parting, a, b, output)?;
+        print_divergence(&parting, a, b, output)?;
     }
     Ok(Verdict::Red)
 }
@@ -127,7 +127,7 @@ impl Plans {
 }
 
 /// Prints the difference of two plans.
-fn tell_plans(plans: &Plans, a: &Loaded, b: &Loaded, output: &mut Stdout) -> Result<(), Failure> {
+fn print_plans(plans: &Plans, a: &Loaded, b: &Loaded, output: &mut Stdout) -> Result<(), Failure> {
     if plans.same {
         output.line("the plans are the same")?;
         return Ok(());
@@ -169,7 +169,7 @@ fn when(when: &When) -> String {
 }
 
 /// Prints two results side by side.
-fn tell_outcomes(a: &Report, b: &Report, output: &mut Stdout) -> Result<(), Failure> {
+fn print_outcomes(a: &Report, b: &Report, output: &mut Stdout) -> Result<(), Failure> {
     let (one, other) = (report::row("A", a), report::row("B", b));
     let mut rows: Vec<[String; 3]> =
         report::COLUMNS.iter().zip(one).zip(other).map(|((name, a), b)| [name.to_lowercase(), a, b]).collect();
@@ -192,7 +192,7 @@ fn marks(a: &Report, b: &Report) -> Vec<(String, u64, u64)> {
     marks
 }
 
-fn tell_parting(parting: &Parting, a: &Loaded, b: &Loaded, output: &mut Stdout) -> Result<(), Failure> {
+fn print_divergence(parting: &Parting, a: &Loaded, b: &Loaded, output: &mut Stdout) -> Result<(), Failure> {
     let Parting { peer, index, .. } = parting;
     output.line(&format!("the runs part at record {index} of peer {peer}"))?;
     let plan = a.input.plan();

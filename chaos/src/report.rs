@@ -52,7 +52,7 @@ pub(crate) fn shell_word(word: &str) -> String {
 }
 
 /// Reports a failure and the commands for its bundle.
-pub(crate) fn tell_failure<W: Write>(
+pub(crate) fn print_failure<W: Write>(
     output: &mut Output<W>,
     bundle: &Bundle,
     report: &Report,
@@ -82,7 +82,7 @@ pub(crate) fn violations<W: Write>(output: &mut Output<W>, plan: &Plan, report: 
             continue;
         }
         let Violation { oracle, at_us, peer, text } = violation;
-        let place = peer.map(|peer| format!(" on {}", plan.tell_peer(peer))).unwrap_or_default();
+        let place = peer.map(|peer| format!(" on {}", plan.peer_name(peer))).unwrap_or_default();
         let first = if at == 0 { "violated" } else { "    also" };
         output.line(&format!("{first}: {oracle} at {} of virtual time{place}: {text}", time(*at_us)))?;
         if explained.insert(*oracle) {

@@ -195,7 +195,7 @@ fn print(
         if report.is_ok() {
             output.line(&format!("kept: {}", path.display()))?;
         } else {
-            report::tell_failure(output, &bundle, &traced, &path, case.event)?;
+            report::print_failure(output, &bundle, &traced, &path, case.event)?;
             if let Some(page) = page {
                 page.add_failure(case.seed, &case.plan, &traced, &path, false);
             }

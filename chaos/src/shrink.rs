@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Shrink, loaded: &Loaded, output: &mut Stdout) -> Result
     if !shrunk.finished {
         output.line("the runs that were allowed did not suffice: --runs-max allows more")?;
     }
-    report::tell_failure(output, &small, &traced, &path, None)?;
+    report::print_failure(output, &small, &traced, &path, None)?;
     Ok(Verdict::Held)
 }
 

@@ -422,17 +422,17 @@ fn twins(draws: &mut Draws, plan: &mut Plan, way: Twin, end_us: u64) {
             push(plan, moment(draws, plan, end_us), act);
         } else {
             let near_us = [0; 3].map(|_| draws.span_us(1_000, 1_000_000));
-            one_word(draws, plan, of, at_us.saturating_sub(near_us[0]));
+            add_token(draws, plan, of, at_us.saturating_sub(near_us[0]));
             push(plan, When::AtUs(at_us), act);
-            one_word(draws, plan, of, at_us + near_us[1]);
-            one_word(draws, plan, peer, at_us + near_us[2]);
+            add_token(draws, plan, of, at_us + near_us[1]);
+            add_token(draws, plan, peer, at_us + near_us[2]);
         }
         twins.push(peer);
     }
 }
 
 /// Types a token into some document.
-fn one_word(draws: &mut Draws, plan: &mut Plan, peer: usize, at_us: u64) {
+fn add_token(draws: &mut Draws, plan: &mut Plan, peer: usize, at_us: u64) {
     if plan.databases {
         let act = databases::one_write(draws, peer);
         return push(plan, When::AtUs(at_us), act);

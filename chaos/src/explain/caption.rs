@@ -34,7 +34,7 @@ impl Caption {
         let violation = report.violations.first();
         let result = match violation {
             Some(violation) => {
-                let on = violation.peer.map(|peer| format!(" on {}", plan.tell_peer(peer))).unwrap_or_default();
+                let on = violation.peer.map(|peer| format!(" on {}", plan.peer_name(peer))).unwrap_or_default();
                 format!("{name}, seed {seed}: {} is violated{on} at {}.", violation.oracle, time(violation.at_us))
             }
             None => {

@@ -127,7 +127,7 @@ impl Story {
     /// Returns the story of a traced run.
     pub(crate) fn of(plan: &Plan, report: &Report) -> Self {
         let mut story = Self {
-            peers: (0..plan.peers.len()).map(|peer| plan.tell_peer(peer)).collect(),
+            peers: (0..plan.peers.len()).map(|peer| plan.peer_name(peer)).collect(),
             faults: faults(plan, report),
             end_us: report.stats.virtual_us,
             ..Self::default()
@@ -273,7 +273,7 @@ fn marks(plan: &Plan, report: &Report, trace: &[Record]) -> Vec<Mark> {
         Mark { at_us, until_us: at_us, peer, what, count: 1, text }
     };
     for record in trace {
-        let who = plan.tell_peer(record.peer);
+        let who = plan.peer_name(record.peer);
         match record.kind.as_str() {
             // Oracles ask databases, too, once faults ended.
             "data.asked" if record.at_us >= plan.bounds.phase_one_us => {}
@@ -326,7 +326,7 @@ fn marks(plan: &Plan, report: &Report, trace: &[Record]) -> Vec<Mark> {
 fn link_of(plan: &Plan, record: &Record) -> String {
     let other = record.link.and_then(|link| plan.links.get(link));
     let other = other.map(|link| if link.from == record.peer { link.to } else { link.from });
-    other.map_or_else(|| "link".to_owned(), |other| format!("link to {}", plan.tell_peer(other)))
+    other.map_or_else(|| "link".to_owned(), |other| format!("link to {}", plan.peer_name(other)))
 }
 
 /// Returns the moment that a bound is measured from, in words.
@@ -399,7 +399,7 @@ fn lines(plan: &Plan, report: &Report) -> Vec<Line> {
         }
     }
     for violation in report.violations.iter().take(VIOLATIONS) {
-        let on = violation.peer.map(|peer| format!(" on {}", plan.tell_peer(peer))).unwrap_or_default();
+        let on = violation.peer.map(|peer| format!(" on {}", plan.peer_name(peer))).unwrap_or_default();
         let peers = match violation.peer {
             Some(peer) => vec![peer],
             None => report.unmet.iter().filter_map(|unmet| unmet.peer).collect(),

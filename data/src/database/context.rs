@@ -238,7 +238,7 @@ impl Context<'_> {
     }
 
     /// Frees all resources of the request.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn release(&mut self) {
         let first = DocRef { partition: PartNo(0), doc: DocId::default() };
         let pins: Vec<DocRef> = self
             .desk

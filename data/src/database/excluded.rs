@@ -58,7 +58,7 @@ impl Task for Excluded {
         match wake {
             Wake::Start => cx.open(cx.named(self.partition, &self.name)?),
             Wake::Opened(doc) => {
-                self.left = cx.endpoint.left_out(doc);
+                self.left = cx.endpoint.excluded_entries(doc);
                 if self.left.is_empty() && cx.endpoint.view(doc).is_none() {
                     return Err(RequestError::NotFound);
                 }

@@ -108,7 +108,7 @@ impl Task for History {
                     let version = replica.version_after(peer, end).ok().flatten().map(|seen| seen.id);
                     self.versions.insert(*at, (order, version));
                 }
-                self.excluded = cx.endpoint.left_out(doc).into_iter().collect();
+                self.excluded = cx.endpoint.excluded_entries(doc).into_iter().collect();
                 let scan = scan_prefix(Table::Index, &doc_key(doc), INDEX_BYTES_MAX);
                 cx.scan(scan.clone());
                 self.scan = Some(scan);

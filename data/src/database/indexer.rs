@@ -233,7 +233,7 @@ impl Indexer {
                 self.batch.fetch.push(*doc, keys.clone().unwrap_or_default());
             } else {
                 // No index covers the document any more, so nothing is pending for it.
-                self.batch.ops.extend(cx.desk.indexes.owe(*doc, false));
+                self.batch.ops.extend(cx.desk.indexes.set_pending(*doc, false));
                 self.batch.docs.push((*doc, cx.desk.indexes.noted(*doc)));
             }
         }
@@ -247,10 +247,10 @@ impl Indexer {
             match self.batch.fetch.next() {
                 Fetched::Doc(doc, keys, snapshot) => {
                     // A document that is not wholly in memory stays pending until it is.
-                    let owed = !cx.endpoint.is_current(doc) && !planted!("index.owed-forgotten");
-                    self.batch.ops.extend(cx.desk.indexes.owe(doc, owed));
+                    let pending = !cx.endpoint.is_current(doc) && !planted!("index.owed-forgotten");
+                    self.batch.ops.extend(cx.desk.indexes.set_pending(doc, pending));
                     self.batch.docs.push((doc, cx.desk.indexes.noted(doc)));
-                    if !owed {
+                    if !pending {
                         self.take(cx, doc, &keys, snapshot.as_ref());
                     }
                 }

@@ -89,7 +89,7 @@ pub(super) struct Registry {
     /// Documents of `behind` that the worker has to process.
     todo: BTreeSet<DocRef>,
     /// Pending documents: each has a durable row, because it was not wholly read when the worker processed it.
-    owed: BTreeSet<DocRef>,
+    pending: BTreeSet<DocRef>,
     /// True if more documents are behind than `behind` can hold.
     lost_count: bool,
     changes: u64,
@@ -132,7 +132,7 @@ impl Registry {
                     if let Some((partition, doc)) = doc.split_first_chunk() {
                         let doc = DocId(doc.try_into().unwrap_or_default());
                         let doc = DocRef { partition: PartNo(u32::from_be_bytes(*partition)), doc };
-                        self.owed.insert(doc);
+                        self.pending.insert(doc);
                         self.note(doc);
                     }
                 }
@@ -317,24 +317,24 @@ impl Registry {
     }
 
     /// Marks a document as pending, or clears the mark. Returns the write that makes this durable, if anything changed.
-    pub(super) fn owe(&mut self, doc: DocRef, owed: bool) -> Option<Op> {
-        let (table, key) = (Table::Keys, owed_key(doc));
-        if owed {
+    pub(super) fn set_pending(&mut self, doc: DocRef, pending: bool) -> Option<Op> {
+        let (table, key) = (Table::Keys, pending_key(doc));
+        if pending {
             self.behind.entry(doc).or_insert(self.changes);
-            return self.owed.insert(doc).then(|| Op::Put { table, key, value: Bytes::new() });
+            return self.pending.insert(doc).then(|| Op::Put { table, key, value: Bytes::new() });
         }
-        self.owed.remove(&doc).then_some(Op::Delete { table, key })
+        self.pending.remove(&doc).then_some(Op::Delete { table, key })
     }
 
     /// Returns the pending documents: those that were not wholly read when the worker processed them.
-    pub(super) fn owed(&self) -> impl Iterator<Item = DocRef> {
-        self.owed.iter().copied()
+    pub(super) fn pending(&self) -> impl Iterator<Item = DocRef> {
+        self.pending.iter().copied()
     }
 
     /// Records that the indexes include a document as of its change `noted`.
     pub(super) fn caught_up(&mut self, doc: DocRef, noted: Option<u64>) {
         let is_it = self.behind.get(&doc).copied() == noted || planted!("index.caught-up-early");
-        if is_it && !self.owed.contains(&doc) {
+        if is_it && !self.pending.contains(&doc) {
             self.behind.remove(&doc);
         }
     }
@@ -393,7 +393,7 @@ impl Registry {
     }
 }
 
-fn owed_key(doc: DocRef) -> Bytes {
+fn pending_key(doc: DocRef) -> Bytes {
     [&[TAG_OWED], doc.partition.0.to_be_bytes().as_slice(), doc.doc.as_ref()].concat().into()
 }
 

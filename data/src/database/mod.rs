@@ -163,7 +163,7 @@ impl Database {
         self.desk.actors.remove(&ticket);
         self.answers.retain(|(answered, _)| *answered != ticket);
         if self.tasks.remove(&ticket).is_some() {
-            self.let_go(ticket);
+            self.end_request(ticket);
             self.run(self.now);
         }
     }
@@ -241,7 +241,7 @@ impl Database {
             }
             if let Some(answer) = answer {
                 self.tasks.remove(&ticket);
-                self.let_go(ticket);
+                self.end_request(ticket);
                 self.answers.push_back((ticket, answer));
             }
         }
@@ -252,17 +252,17 @@ impl Database {
         if !self.desk.indexer_idle {
             return false;
         }
-        let owed: Vec<_> = self.desk.indexes.owed().filter(|doc| self.endpoint.is_current(*doc)).collect();
-        owed.iter().for_each(|doc| self.desk.indexes.note(*doc));
+        let pending: Vec<_> = self.desk.indexes.pending().filter(|doc| self.endpoint.is_current(*doc)).collect();
+        pending.iter().for_each(|doc| self.desk.indexes.note(*doc));
         self.desk.wake_indexer();
         // With no index left, no document is pending.
         !self.desk.indexer_idle
     }
 
     /// Frees the resources of an ended request.
-    fn let_go(&mut self, ticket: Ticket) {
+    fn end_request(&mut self, ticket: Ticket) {
         let mut cx = Context { endpoint: &mut self.endpoint, desk: &mut self.desk, now: self.now, ticket };
-        cx.let_go();
+        cx.release();
     }
 
     fn handle_event(&mut self, event: Event) {

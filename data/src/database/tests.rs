@@ -320,7 +320,7 @@ fn a_look_answers_with_what_a_crash_keeps() {
 }
 
 #[test]
-fn an_update_is_read_though_its_key_box_lies_in_an_entry_that_is_not_in_memory() {
+fn a_key_box_is_read_from_another_entry() {
     let mut node = Node::new();
     let partition = node.main();
     import(&mut node, "notes", Format::Csv, b"id\na\nb\n", Some("id"), 9);

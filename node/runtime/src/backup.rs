@@ -138,7 +138,7 @@ pub fn create_with(
             let rows = snapshot.rows(table, after.as_deref(), BATCH_BYTES)?;
             let Some((last, _)) = rows.last() else { break };
             after = Some(last.clone());
-            for (key, value) in rows.iter().filter(|(key, _)| !stays_out(table, key)) {
+            for (key, value) in rows.iter().filter(|(key, _)| !is_left_out(table, key)) {
                 write_row(&mut out, table, key, value)?;
                 summary.count(table, key, value);
             }
@@ -234,7 +234,7 @@ fn fill(
 
 /// Returns whether a row never enters a backup. Peers' positions in the journal are not valid in a restored store,
 /// temporary rows are of no use there, and tokens are of one device.
-fn stays_out(table: Table, key: &[u8]) -> bool {
+fn is_left_out(table: Table, key: &[u8]) -> bool {
     (table == Table::Meta && (key == META_INCARNATION || key == META_FEED))
         || (table == Table::App && (key.starts_with(b"tmp/") || key.starts_with(TOKEN_ROWS)))
         || table.stays_out_of_backups()
@@ -301,7 +301,7 @@ impl<R: BufRead> RowReader<R> {
             return Err(BackupError::Damaged);
         }
         let key = self.input.take(key_len as u64)?;
-        if stays_out(table, &key) {
+        if is_left_out(table, &key) {
             return Err(BackupError::Damaged);
         }
         let value_len = u64::from_be_bytes(self.input.array()?);

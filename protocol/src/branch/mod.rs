@@ -139,7 +139,7 @@ pub fn excluded<K: Copy + Ord>(parts: &[Part<K>], forks: &impl Forks) -> BTreeSe
     let graph = Graph { parts, forks, by_log };
     let mut built_on_by: Vec<Vec<usize>> = vec![Vec::new(); parts.len()];
     for index in 0..parts.len() {
-        graph.rests_on(index).for_each(|other| built_on_by[other].push(index));
+        graph.bases_of(index).for_each(|other| built_on_by[other].push(index));
     }
     let mut open: Vec<usize> = (0..parts.len()).filter(|index| !forks.is_kept(&parts[*index].at)).collect();
     let mut excluded = BTreeSet::new();
@@ -160,7 +160,7 @@ struct Graph<'a, K, F> {
 impl<K, F: Forks> Graph<'_, K, F> {
     /// Returns, for each log, the newest entry here on the history of a dependency. Earlier entries are reached
     /// through it.
-    fn rests_on(&self, index: usize) -> impl Iterator<Item = usize> {
+    fn bases_of(&self, index: usize) -> impl Iterator<Item = usize> {
         let part = &self.parts[index];
         let own = self.newest(&part.at, |other| other.seq < part.at.seq);
         own.into_iter().chain(part.deps.iter().filter_map(|dep| self.newest(dep, |other| other.seq <= dep.seq)))

@@ -62,7 +62,7 @@ fn model(parts: &[Part<usize>], world: &World) -> BTreeSet<usize> {
             |part: &&Part<usize>| part.at.log == named.log && part.at.seq <= to && world.leads_to(&part.at, named);
         parts.iter().filter(leads).max_by_key(|part| part.at.seq).map(|part| part.key)
     };
-    let rests_on = |part: &Part<usize>| -> Vec<usize> {
+    let bases_of = |part: &Part<usize>| -> Vec<usize> {
         let own = part.at.seq.checked_sub(1).and_then(|last| newest(&part.at, last));
         part.deps.iter().filter_map(|dep| newest(dep, dep.seq)).chain(own).collect()
     };
@@ -70,7 +70,7 @@ fn model(parts: &[Part<usize>], world: &World) -> BTreeSet<usize> {
     loop {
         let before = out.len();
         let is_out =
-            |part: &&Part<usize>| !world.is_kept(&part.at) || rests_on(part).iter().any(|key| out.contains(key));
+            |part: &&Part<usize>| !world.is_kept(&part.at) || bases_of(part).iter().any(|key| out.contains(key));
         out = parts.iter().filter(is_out).map(|part| part.key).collect();
         if out.len() == before {
             return out;

@@ -33,7 +33,7 @@ pub(crate) use encode::encode_and_read;
 pub use encode::{Meta, encode_new};
 pub use path::{Step, TextPaths, TextStep};
 pub use read::Hidden;
-pub use replica::{Broken, ChangeRecord, ImportError, Imported, Replica, RestateError, Update};
+pub use replica::{Broken, ChangeRecord, ImportError, Imported, Replica, RepublishError, Update};
 pub use value::{Value, ValueError};
 pub use version::{BadVersionId, Conflict, Seen, VersionId};
 

@@ -90,12 +90,12 @@ pub enum ImportError {
 
 /// Reason why updates could not be restated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RestateError {
+pub enum RepublishError {
     /// The updates cannot be imported any more.
     #[error(transparent)]
     Import(#[from] ImportError),
     /// The engine refused to apply the updates.
-    #[error("the document engine refused to restate updates")]
+    #[error("the document engine refused to republish updates")]
     Refused,
     /// The engine panicked.
     #[error(transparent)]
@@ -176,7 +176,11 @@ impl Replica {
     /// `base` contains the updates that `rest` builds on and that are not excluded; both are in causal order.
     /// Positions are those in `base`, so the result merges with other updates on `base`. The returned updates
     /// follow each other.
-    pub fn restate(base: Vec<CheckedUpdate>, rest: Vec<CheckedUpdate>, peer: u64) -> Result<Vec<Update>, RestateError> {
+    pub fn republish(
+        base: Vec<CheckedUpdate>,
+        rest: Vec<CheckedUpdate>,
+        peer: u64,
+    ) -> Result<Vec<Update>, RepublishError> {
         let mut new = Self::new(peer);
         new.import(base.clone())?;
         let before = new.guarded(LoroDoc::oplog_frontiers)?;
@@ -190,7 +194,7 @@ impl Replica {
                 carried
             })
         })??;
-        carried.map_err(|_| RestateError::Refused)?;
+        carried.map_err(|_| RepublishError::Refused)?;
         new.see_own_end()?;
         let mut updates = Vec::new();
         let end = new.end_of(peer);

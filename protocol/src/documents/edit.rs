@@ -139,12 +139,12 @@ impl Documents {
             checked = self.check_edits(edits, texts, peer);
         }
         if checked.is_err() {
-            edits.iter().for_each(|(doc, _)| self.mend(ledger, *doc));
+            edits.iter().for_each(|(doc, _)| self.reread_if_broken(ledger, *doc));
         }
         let Checked { created, bytes } = checked?;
         self.dirty.extend(edits.iter().map(|(doc, _)| *doc));
         if let Err(error) = self.make_edits(edits, texts, peer, created) {
-            self.give_up(ledger);
+            self.drop_gathered(ledger);
             return Err(error);
         }
         self.plain_bytes += bytes;
@@ -305,7 +305,7 @@ impl Documents {
         // A log that was opened here is in the registry already: its rows are written in any case.
         ledger.submit(batch);
         if !written {
-            self.give_up(ledger);
+            self.drop_gathered(ledger);
         }
     }
 
@@ -317,7 +317,7 @@ impl Documents {
 
     /// Drops all gathered edits, since they were promised to become durable together. They are reported lost,
     /// and their documents are read again without them.
-    pub(super) fn give_up(&mut self, ledger: &mut Ledger) {
+    pub(super) fn drop_gathered(&mut self, ledger: &mut Ledger) {
         self.failed.append(&mut self.gathered);
         self.rows.clear();
         (self.flush_at_us, self.urgent, self.plain_bytes) = (None, false, 0);

@@ -16,12 +16,12 @@ use std::collections::VecDeque;
 impl Documents {
     /// Imports the waiting sections that can be imported, and reports the change.
     pub(super) fn import(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
-        if ledger.is_judging() {
+        if ledger.is_choosing_branches() {
             return;
         }
         let Some(state) = self.docs.get_mut(&doc) else { return };
-        state.leave_out(ledger);
-        if state.left_out.iter().any(|at| state.imported.get(&at.log).is_some_and(|next| at.seq < *next)) {
+        state.remove_excluded(ledger);
+        if state.excluded_entries.iter().any(|at| state.imported.get(&at.log).is_some_and(|next| at.seq < *next)) {
             // It was imported before the choice of histories changed.
             if self.dirty.contains(&doc) {
                 self.flush(ledger);
@@ -30,7 +30,7 @@ impl Documents {
             return;
         }
         if let Some(live) = ledger.live(doc.partition)
-            && state.left_out.iter().any(|at| at.log == live)
+            && state.excluded_entries.iter().any(|at| at.log == live)
         {
             // Later entries of the log would be excluded in this document, too.
             self.end_live_log(ledger, doc.partition);
@@ -65,7 +65,7 @@ impl Documents {
     }
 
     /// Reads a document again if its replica broke during the last read or edit.
-    pub(crate) fn mend(&mut self, ledger: &mut Ledger, doc: DocRef) {
+    pub(crate) fn reread_if_broken(&mut self, ledger: &mut Ledger, doc: DocRef) {
         if self.docs.get(&doc).is_some_and(|state| state.replica.is_broken()) {
             self.renew(ledger, doc);
         }
@@ -74,7 +74,7 @@ impl Documents {
     /// Reads a document again. Its gathered edits are lost with the broken replica.
     fn renew(&mut self, ledger: &mut Ledger, doc: DocRef) {
         if self.dirty.contains(&doc) {
-            self.give_up(ledger);
+            self.drop_gathered(ledger);
         } else {
             self.start_over(ledger, doc);
         }
@@ -93,16 +93,16 @@ impl Documents {
 
 impl Doc {
     /// Removes excluded sections from the waiting ones.
-    fn leave_out(&mut self, ledger: &Ledger) {
+    fn remove_excluded(&mut self, ledger: &Ledger) {
         let is_kept = |part: &Part<EntryRef>| ledger.is_kept(&part.at);
         if self.parts.values().all(is_kept) || planted!("exclusion.by-arrival") {
             return;
         }
         let parts: Vec<Part<EntryRef>> = self.parts.values().cloned().collect();
-        self.left_out = excluded(&parts, ledger);
-        let (opened, left_out, examined) = (&mut self.opened, &self.left_out, self.examined);
+        self.excluded_entries = excluded(&parts, ledger);
+        let (opened, excluded_entries, examined) = (&mut self.opened, &self.excluded_entries, self.examined);
         self.waiting.retain(|place, (_, body)| {
-            let is_excluded = left_out.contains(&place.0);
+            let is_excluded = excluded_entries.contains(&place.0);
             if let (true, true, Body::Plain(bytes, _)) = (is_excluded, examined, &mut *body) {
                 opened.insert(*place, core::mem::take(bytes));
             }
@@ -155,7 +155,7 @@ impl Doc {
                     self.blocked.entry(*lacking).or_default().insert(log);
                     return None;
                 }
-                if !self.is_meant(ledger, at, &update) {
+                if !self.builds_on_imported(ledger, at, &update) {
                     return None;
                 }
                 if planted!("import.by-number") && log.0 % 8 == 7 && at.seq % 4 == 3 {
@@ -189,7 +189,7 @@ impl Doc {
     /// Returns whether an update builds on the operations held here, not on others with the same ids from
     /// another history of their log. If it cites entries of that log, the entry that brought the operations
     /// must be among them.
-    fn is_meant(&self, ledger: &Ledger, at: EntryRef, update: &CheckedUpdate) -> bool {
+    fn builds_on_imported(&self, ledger: &Ledger, at: EntryRef, update: &CheckedUpdate) -> bool {
         let cited = self.cited.get(&at).map_or(&[][..], |cited| cited);
         update.deps().iter().filter_map(|(peer, counter)| self.brought(*peer, *counter)).all(|(brought, h)| {
             let log = ledger.registry.log(brought.log).id;

@@ -136,7 +136,7 @@ impl Documents {
 
     /// Returns the time at which [`Self::step_values`] is due.
     pub(super) fn values_deadline_us(&self, ledger: &Ledger) -> Option<u64> {
-        if ledger.is_judging() {
+        if ledger.is_choosing_branches() {
             return None;
         }
         // Before the present time, since timers of some runtimes end a little late.

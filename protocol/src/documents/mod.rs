@@ -104,7 +104,7 @@ struct Doc {
     /// Properties of the document's entries for exclusion, if some may be excluded.
     parts: BTreeMap<EntryRef, Part<EntryRef>>,
     /// Entries that are excluded.
-    left_out: BTreeSet<EntryRef>,
+    excluded_entries: BTreeSet<EntryRef>,
     /// True while the document is read in order to republish its excluded entries.
     examined: bool,
     /// During that time, every section that was opened.
@@ -145,7 +145,7 @@ impl Doc {
             cited: BTreeMap::new(),
             brought: BTreeMap::new(),
             parts: BTreeMap::new(),
-            left_out: BTreeSet::new(),
+            excluded_entries: BTreeSet::new(),
             examined: false,
             opened: BTreeMap::new(),
             careful: false,
@@ -305,8 +305,8 @@ impl Documents {
 
     /// Returns the excluded entries of an open document: their log has another history that is kept, or they
     /// build on such entries.
-    pub(crate) fn left_out(&self, doc: DocRef) -> Vec<EntryRef> {
-        self.docs.get(&doc).map(|state| state.left_out.iter().copied().collect()).unwrap_or_default()
+    pub(crate) fn excluded_entries(&self, doc: DocRef) -> Vec<EntryRef> {
+        self.docs.get(&doc).map(|state| state.excluded_entries.iter().copied().collect()).unwrap_or_default()
     }
 
     /// Returns the entries that an open document has imported: for each log, the last one.
@@ -465,12 +465,12 @@ impl Documents {
     }
 
     /// Tells of documents that left memory before what changed in them came into it.
-    pub(crate) fn tell_left(&mut self, events: &mut VecDeque<Event>) {
+    pub(crate) fn report_dropped(&mut self, events: &mut VecDeque<Event>) {
         events.extend(self.left.drain(..).map(|doc| Event::Changed { doc }));
     }
 
     /// Tells of edits that were lost.
-    pub(crate) fn tell_failed(&mut self, events: &mut VecDeque<Event>) {
+    pub(crate) fn report_failed(&mut self, events: &mut VecDeque<Event>) {
         if !self.failed.is_empty() {
             events.push_back(Event::EditsFailed { commits: core::mem::take(&mut self.failed) });
         }

@@ -81,7 +81,7 @@ impl Documents {
         let unpinned = state.pins == 0;
         let is_asked = self.asked.remove(&doc);
         let is_due = |at: &&EntryRef| (is_asked || ledger.wrote(**at)) && !self.republished.contains(&(doc, **at));
-        let mut due: BTreeSet<EntryRef> = state.left_out.iter().filter(is_due).copied().collect();
+        let mut due: BTreeSet<EntryRef> = state.excluded_entries.iter().filter(is_due).copied().collect();
         let mut entries = 0;
         while !due.is_empty() {
             let done = self.publish(ledger, doc, &due);
@@ -119,7 +119,7 @@ impl Documents {
         let mut batch = Batch::default();
         let Some(peer) = self.fresh_writer(ledger, doc, &mut batch) else { return none };
         let updates = |ordered: Ordered| ordered.into_iter().map(|(_, update)| update).collect();
-        let restated = Replica::restate(updates(base), updates(rest), peer);
+        let restated = Replica::republish(updates(base), updates(rest), peer);
         let written = restated.is_ok_and(|restated| {
             restated.into_iter().all(|update| self.append_republished(ledger, doc, update, peer, &mut batch))
         });
@@ -181,7 +181,7 @@ impl Doc {
     fn base_and_rest(&self, ledger: &Ledger, due: &BTreeSet<EntryRef>) -> (Ordered, Ordered) {
         let past = self.past(ledger, due);
         let (base, rest): (BTreeSet<EntryRef>, BTreeSet<EntryRef>) =
-            past.into_iter().partition(|at| !self.left_out.contains(at));
+            past.into_iter().partition(|at| !self.excluded_entries.contains(at));
         let mut ends = BTreeMap::new();
         let base = self.in_order(ledger, &base, &mut ends);
         let rest = self.in_order(ledger, &rest, &mut ends);

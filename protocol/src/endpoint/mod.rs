@@ -300,13 +300,13 @@ impl Endpoint {
     /// Returns the name and value of an open document; `None` if it is not open or does not exist.
     pub fn view(&mut self, doc: DocRef) -> Option<Snapshot> {
         let snapshot = self.documents.snapshot(doc);
-        self.documents.mend(&mut self.ledger, doc);
+        self.documents.reread_if_broken(&mut self.ledger, doc);
         snapshot
     }
 
     /// Returns an open document's replica, for its history and single paths.
     pub fn replica(&mut self, doc: DocRef) -> Option<&mut Replica> {
-        self.documents.mend(&mut self.ledger, doc);
+        self.documents.reread_if_broken(&mut self.ledger, doc);
         self.documents.replica(doc)
     }
 
@@ -329,14 +329,14 @@ impl Endpoint {
 
     /// Returns the changes that each imported entry made to an open document.
     pub fn deeds(&mut self, doc: DocRef) -> Vec<crate::documents::EntryDeed> {
-        self.documents.mend(&mut self.ledger, doc);
+        self.documents.reread_if_broken(&mut self.ledger, doc);
         self.documents.deeds(doc)
     }
 
     /// Returns the excluded entries of an open document: they belong to a history that is not kept, or build
     /// on such an entry.
-    pub fn left_out(&self, doc: DocRef) -> Vec<crate::ledger::EntryRef> {
-        self.documents.left_out(doc)
+    pub fn excluded_entries(&self, doc: DocRef) -> Vec<crate::ledger::EntryRef> {
+        self.documents.excluded_entries(doc)
     }
 
     /// Republishes all excluded entries of a document as this process's own, whoever wrote them.
@@ -459,14 +459,14 @@ impl Endpoint {
         for log in core::mem::take(&mut self.ledger.forked) {
             self.events.push_back(Event::Forked { log });
         }
-        if self.ledger.judge() {
+        if self.ledger.choose_branches() {
             self.documents.rebuild(&mut self.ledger);
         }
-        if !self.ledger.is_judging() {
+        if !self.ledger.is_choosing_branches() {
             self.documents.examine(&mut self.ledger);
         }
-        self.documents.tell_left(&mut self.events);
-        self.documents.tell_failed(&mut self.events);
+        self.documents.report_dropped(&mut self.events);
+        self.documents.report_failed(&mut self.events);
     }
 
     fn handle_work(&mut self, work: Work, done: StoreDone) {

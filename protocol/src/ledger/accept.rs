@@ -103,14 +103,14 @@ impl Ledger {
             return match self.accept_branch(run, None, batch)? {
                 Taken::Yes(_) => Ok(no),
                 Taken::Detached | Taken::Later => {
-                    self.want_refused(no, &head);
+                    self.request_refused_branch(no, &head);
                     Err(Refusal::Forked)
                 }
             };
         }
-        if let Err(refusal) = self.refuse_fork(no, run.start, &before, &head) {
+        if let Err(refusal) = self.check_branch(no, run.start, &before, &head) {
             self.suspect(no);
-            self.want_refused(no, &head);
+            self.request_refused_branch(no, &head);
             return Err(refusal);
         }
         if self.registry.log(no).staged().held.len() >= RANGES_MAX / 2
@@ -121,7 +121,7 @@ impl Ledger {
         if self.registry.log(no).staged().held.contains_all(run.start..=head.seq) {
             return Ok(no);
         }
-        self.end_if_mine(no);
+        self.end_own_log(no);
         self.stage_entries(no, run, entries, &before, head, batch);
         Ok(no)
     }
@@ -139,7 +139,7 @@ impl Ledger {
         head.verify(&key, &id).map_err(|_| ChainError::BadHead)?;
         let no = self.number(id, &known, card)?;
         if head.seq >= self.registry.log(no).next_seq() {
-            self.end_if_mine(no);
+            self.end_own_log(no);
         }
         if self.resolve(no, &[], batch) == Standing::Unknown {
             self.unread.insert(no);
@@ -153,14 +153,14 @@ impl Ledger {
 
     /// Has peers asked for a history of which a run was refused. Where a history is held, announcing its end
     /// has the same effect.
-    fn want_refused(&mut self, no: LogNo, head: &Head) {
-        if self.is_bare(no) {
+    fn request_refused_branch(&mut self, no: LogNo, head: &Head) {
+        if self.has_bare_head(no) {
             self.wanted.push((no, head.seq, head.h));
         }
     }
 
     /// Compares a verified run with the held entries of the same log.
-    pub(super) fn refuse_fork(&self, no: LogNo, start: u64, before: &[[u8; 32]], head: &Head) -> Result<(), Refusal> {
+    pub(super) fn check_branch(&self, no: LogNo, start: u64, before: &[[u8; 32]], head: &Head) -> Result<(), Refusal> {
         if !self.registry.log(no).staged().agrees(start, before) && !planted!("edge.not-compared") {
             return Err(Refusal::Forked);
         }
@@ -225,7 +225,7 @@ impl Ledger {
 
     /// Ends a log that this process writes, after somebody showed more of it under its key: memory was
     /// copied.
-    pub(super) fn end_if_mine(&mut self, no: LogNo) {
+    pub(super) fn end_own_log(&mut self, no: LogNo) {
         if self.registry.log(no).mine {
             self.end_log(no);
             self.ended.push(self.registry.log(no).id);

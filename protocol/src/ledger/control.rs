@@ -92,11 +92,11 @@ impl Ledger {
         }
         let credential = me.credential.clone();
         let genesis = SpaceGenesis::create(user_key, me.credential.genesis().clone(), &mut self.entropy);
-        let no = self.know_space(&genesis, name, batch);
+        let no = self.ensure_space(&genesis, name, batch);
         for name in [CONTROL, MAIN] {
-            self.know_partition(no, partition_id(&self.space(no).id, name), name, batch);
+            self.ensure_partition(no, partition_id(&self.space(no).id, name), name, batch);
         }
-        self.know_device(no, &credential, batch);
+        self.add_device(no, &credential, batch);
         let records = vec![
             Record::SpaceName { name: name.into() },
             Record::Partition { name: MAIN.into() },
@@ -123,7 +123,7 @@ impl Ledger {
         if known.partitions.get(&id).is_some_and(|no| !self.partition(*no).name.is_empty()) {
             return Err(SpaceError::Name);
         }
-        let no = self.know_partition(space, id, name, batch);
+        let no = self.ensure_partition(space, id, name, batch);
         self.append_control(space, &[Record::Partition { name: name.into() }], None, batch)?;
         Ok(no)
     }
@@ -132,7 +132,7 @@ impl Ledger {
         self.spaces.iter().find(|space| space.id == *id).map(|space| space.no)
     }
 
-    pub(crate) fn know_space(&mut self, genesis: &SpaceGenesis, name: &str, batch: &mut Batch) -> SpaceNo {
+    pub(crate) fn ensure_space(&mut self, genesis: &SpaceGenesis, name: &str, batch: &mut Batch) -> SpaceNo {
         let no = SpaceNo(self.spaces.len() as u32);
         self.spaces.push(Space::new(no, genesis, Bytes::from(genesis.encode()), name.into()));
         batch.ops.push(self.space_row(no));
@@ -149,7 +149,13 @@ impl Ledger {
     }
 
     /// Makes a partition known, or names one that had only its id so far.
-    pub(crate) fn know_partition(&mut self, space: SpaceNo, id: PartitionId, name: &str, batch: &mut Batch) -> PartNo {
+    pub(crate) fn ensure_partition(
+        &mut self,
+        space: SpaceNo,
+        id: PartitionId,
+        name: &str,
+        batch: &mut Batch,
+    ) -> PartNo {
         let known = self.spaces[space.0 as usize].partitions.get(&id).copied();
         let no = known.unwrap_or(PartNo(self.partitions.len() as u32));
         if known.is_none() {
@@ -169,12 +175,12 @@ impl Ledger {
     }
 
     /// Returns whether a partition is known, or there is room for one more.
-    fn may_know_partition(&self, space: SpaceNo, id: &PartitionId) -> bool {
+    fn has_room_for_partition(&self, space: SpaceNo, id: &PartitionId) -> bool {
         let partitions = &self.space(space).partitions;
         partitions.len() < PARTITIONS_MAX || partitions.contains_key(id)
     }
 
-    pub(super) fn know_device(&mut self, space: SpaceNo, credential: &VerifiedCredential, batch: &mut Batch) {
+    pub(super) fn add_device(&mut self, space: SpaceNo, credential: &VerifiedCredential, batch: &mut Batch) {
         let device = *credential.device();
         self.spaces[space.0 as usize].devices.insert(device.device, device);
         let row = key(&[&device_key(&device.device), &space.0.to_be_bytes()]);
@@ -209,14 +215,14 @@ impl Ledger {
     }
 
     fn refuse(&mut self, no: LogNo, batch: &mut Batch) -> Standing {
-        self.stand(no, Standing::Refused, batch)
+        self.set_standing(no, Standing::Refused, batch)
     }
 
     /// Records the owner of a log, and the logs of that device and partition before and after it. Names of
     /// other logs in its card, and its name in others' cards, are ignored.
     fn own(&mut self, no: LogNo, owner: &LogOwner, partition: PartNo, batch: &mut Batch) -> Standing {
         let here = Owner { device: owner.device, partition };
-        let standing = self.stand(no, Standing::Owned(here), batch);
+        let standing = self.set_standing(no, Standing::Owned(here), batch);
         let id = self.registry.log(no).id;
         let naming: Vec<_> = self.expected.range((id, LogNo(0))..=(id, LogNo(u32::MAX))).copied().collect();
         for (id, next) in naming {
@@ -255,7 +261,7 @@ impl Ledger {
         batch.touch(before, false);
     }
 
-    fn stand(&mut self, no: LogNo, standing: Standing, batch: &mut Batch) -> Standing {
+    fn set_standing(&mut self, no: LogNo, standing: Standing, batch: &mut Batch) -> Standing {
         let histories: Vec<LogNo> = self.registry.histories(self.registry.main_of(no)).map(|log| log.no).collect();
         for no in histories {
             self.registry.log_mut(no).standing = standing;
@@ -288,15 +294,15 @@ impl Ledger {
             if let Record::Device { credential } = record
                 && let Some(credential) = self.member_credential(space, credential)
             {
-                self.know_device(space, &credential, batch);
+                self.add_device(space, &credential, batch);
             }
         }
         for record in records {
             match record {
                 Record::Partition { name } => {
                     let id = partition_id(&self.space(space).id, name);
-                    if self.may_know_partition(space, &id) {
-                        self.know_partition(space, id, name, batch);
+                    if self.has_room_for_partition(space, &id) {
+                        self.ensure_partition(space, id, name, batch);
                     }
                 }
                 Record::SpaceName { name } => {
@@ -305,7 +311,7 @@ impl Ledger {
                         batch.ops.push(self.space_row(space));
                     }
                 }
-                Record::EpochWant { epoch } => self.owe_epoch(space, *epoch, author),
+                Record::EpochWant { epoch } => self.record_epoch_request(space, *epoch, author),
                 Record::Device { .. } | Record::Unknown { .. } => {}
             }
         }

@@ -38,7 +38,7 @@ pub(crate) struct Epochs {
     /// Keys that this store boxed on request, with the device that received each.
     given: BTreeSet<(SpaceNo, EpochId, DeviceId)>,
     /// Keys to be boxed.
-    owed: BTreeMap<(SpaceNo, EpochId), BTreeSet<DeviceId>>,
+    requested: BTreeMap<(SpaceNo, EpochId), BTreeSet<DeviceId>>,
 }
 
 impl Epochs {
@@ -71,11 +71,11 @@ impl Ledger {
             &recipients,
             &mut self.entropy,
         )?;
-        self.know_epoch(no, epoch_key, generation, true, batch);
+        self.add_epoch(no, epoch_key, generation, true, batch);
         Ok(record.encode())
     }
 
-    fn know_epoch(
+    fn add_epoch(
         &mut self,
         space: SpaceNo,
         epoch_key_secret: EpochKey,
@@ -112,7 +112,7 @@ impl Ledger {
             Some(epoch_key) => epoch_key,
             None => {
                 let Some(epoch_key) = record.open(&state.id, &self.own.keys) else { return false };
-                self.know_epoch(space, epoch_key.clone(), record.generation, false, batch);
+                self.add_epoch(space, epoch_key.clone(), record.generation, false, batch);
                 learned = true;
                 epoch_key
             }
@@ -121,7 +121,7 @@ impl Ledger {
             && !self.space(space).epochs.contains_key(&previous.id())
             && (untrusted < UNTRUSTED_MAX || self.epochs.is_lacking(space, previous.id()))
         {
-            self.know_epoch(space, previous, record.generation.saturating_sub(1), false, batch);
+            self.add_epoch(space, previous, record.generation.saturating_sub(1), false, batch);
             learned = true;
         }
         learned
@@ -136,7 +136,7 @@ impl Ledger {
             return;
         }
         let (epoch_key, generation) = (epoch.key.clone(), epoch.generation);
-        self.know_epoch(space, epoch_key, generation, true, batch);
+        self.add_epoch(space, epoch_key, generation, true, batch);
     }
 
     /// Takes the keys that it can open out of KeyEpoch records that came together. Returns whether it learned
@@ -169,7 +169,7 @@ impl Ledger {
 
     /// Marks an epoch's key as lacking, because entries of `owner` cannot be opened without it; it is
     /// requested next.
-    pub(super) fn lack_epoch(&mut self, space: SpaceNo, epoch: EpochId, owner: Option<DeviceId>) {
+    pub(super) fn mark_epoch_missing(&mut self, space: SpaceNo, epoch: EpochId, owner: Option<DeviceId>) {
         // Without a key to write under, nothing can be requested; a joining device is given one.
         if self.space(space).current_epoch().is_none() {
             return;
@@ -184,16 +184,17 @@ impl Ledger {
     }
 
     /// Records a device's request for a key, to box the key if it is held here.
-    pub(super) fn owe_epoch(&mut self, space: SpaceNo, epoch: EpochId, device: DeviceId) {
+    pub(super) fn record_epoch_request(&mut self, space: SpaceNo, epoch: EpochId, device: DeviceId) {
         let is_held = self.space(space).epochs.contains_key(&epoch);
         if is_held && device != self.own.keys.device_id() && self.epochs.given.insert((space, epoch, device)) {
-            self.epochs.owed.entry((space, epoch)).or_default().insert(device);
+            self.epochs.requested.entry((space, epoch)).or_default().insert(device);
         }
     }
 
     /// Requests lacking keys, and boxes the keys that others requested.
     pub(crate) fn poll_epochs(&mut self) {
-        let (lacking, owed) = (core::mem::take(&mut self.epochs.lacking), core::mem::take(&mut self.epochs.owed));
+        let (lacking, requested) =
+            (core::mem::take(&mut self.epochs.lacking), core::mem::take(&mut self.epochs.requested));
         let mut batch = Batch::default();
         for ((space, epoch), owner) in lacking {
             if self.space(space).epochs.contains_key(&epoch) {
@@ -205,7 +206,7 @@ impl Ledger {
                 batch.ops.push(put(Table::Meta, wanted_key(space, &epoch), owner));
             }
         }
-        for ((space, epoch), devices) in owed {
+        for ((space, epoch), devices) in requested {
             if let Some(record) = self.box_epoch(space, &epoch, &devices)
                 && self.append_control(space, &[], Some(record), &mut batch).is_ok()
             {

@@ -57,8 +57,8 @@ impl Ledger {
     }
 
     /// Returns whether the excluded entries are still unknown, though a log has forked.
-    pub(crate) fn is_judging(&self) -> bool {
-        !self.judged && self.has_forks()
+    pub(crate) fn is_choosing_branches(&self) -> bool {
+        !self.branches_chosen && self.has_forks()
     }
 
     /// Returns whether entries of a space may be excluded: a log of it has several histories.
@@ -252,7 +252,7 @@ impl Ledger {
 
     /// Chooses the kept histories, if an input changed and all inputs are complete. Returns whether the
     /// excluded entries changed, or became known.
-    pub(crate) fn judge(&mut self) -> bool {
+    pub(crate) fn choose_branches(&mut self) -> bool {
         let forked: Vec<LogNo> = self
             .fork_index
             .suspects
@@ -265,7 +265,7 @@ impl Ledger {
             return false;
         }
         self.fork_index.stale = false;
-        let mut changed = !core::mem::replace(&mut self.judged, true);
+        let mut changed = !core::mem::replace(&mut self.branches_chosen, true);
         for main in forked {
             let all: Vec<LogNo> = self.registry.histories(main).map(|log| log.no).collect();
             let histories: Vec<LogNo> = all.iter().copied().filter(|no| !self.is_beginning(*no, &all)).collect();

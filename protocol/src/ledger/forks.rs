@@ -56,30 +56,30 @@ impl Ledger {
 
     /// Returns whether a head is known beyond the gapless part of a history. Whether that head belongs to the
     /// same history is unknown.
-    pub(super) fn is_bare(&self, no: LogNo) -> bool {
+    pub(super) fn has_bare_head(&self, no: LogNo) -> bool {
         self.held_to(no) < self.registry.log(no).next_seq()
     }
 
     /// Returns whether a run that follows the gapless part of a history fits under its number, that is,
     /// whether the entries behind the gap agree with the run. A conflicting head without entries behind the
     /// gap is dropped.
-    fn make_way(&mut self, no: LogNo, run: &Run, before: &[[u8; 32]], head: &Head, batch: &mut Batch) -> bool {
+    fn make_run_fit(&mut self, no: LogNo, run: &Run, before: &[[u8; 32]], head: &Head, batch: &mut Batch) -> bool {
         if self.registry.log(no).is_torn() {
             return false;
         }
-        let fits = |ledger: &Self| ledger.refuse_fork(no, run.start, before, head).is_ok();
+        let fits = |ledger: &Self| ledger.check_branch(no, run.start, before, head).is_ok();
         self.first_gap(no).is_none()
             || fits(self)
             || (self.registry.log(no).staged().agrees(run.start, before) && {
-                self.let_go_of_unheld_head(no, batch);
+                self.drop_unheld_head(no, batch);
                 fits(self)
             })
     }
 
     /// Drops a head that may not belong to the held history, before a run that continues this history is
     /// staged. Unless the run leads to the head, peers are asked for the history that does.
-    fn let_go_of_bare_head(&mut self, no: LogNo, start: u64, before: &[[u8; 32]]) {
-        if !self.is_bare(no) || self.first_gap(no).is_some() {
+    fn drop_bare_head(&mut self, no: LogNo, start: u64, before: &[[u8; 32]]) {
+        if !self.has_bare_head(no) || self.first_gap(no).is_some() {
             return;
         }
         let Some(tip) = self.registry.log_mut(no).staged_mut().tip.take() else { return };
@@ -99,7 +99,7 @@ impl Ledger {
             if run.start > 0 {
                 return Ok(Taken::Detached);
             }
-            self.let_go_of_bare_head(main, run.start, &before);
+            self.drop_bare_head(main, run.start, &before);
             self.stage_entries(main, run, entries, &before, head, batch);
             return Ok(Taken::Yes(main));
         }
@@ -108,7 +108,7 @@ impl Ledger {
         // histories, perhaps one on each side.
         if self.registry.log(main).branches().is_empty()
             && let Some(gap) = self.first_gap(main).filter(|gap| run.start >= *gap)
-            && self.make_way(main, run, &before, &head, batch)
+            && self.make_run_fit(main, run, &before, &head, batch)
         {
             if run.start > gap && after != Some(gap) {
                 return Ok(Taken::Detached);
@@ -130,13 +130,13 @@ impl Ledger {
             return self.accept_behind_gap(main, run, after, entries, &before, head, batch);
         };
         if shared == head.seq + 1 {
-            self.registry.log_mut(no).staged_mut().know(&head);
-            self.fall_back(main, batch);
+            self.registry.log_mut(no).staged_mut().add_edge(&head);
+            self.drop_foreign_heads(main, batch);
             return Ok(Taken::Yes(no));
         }
-        if self.held_to(no) == shared && self.make_way(no, run, &before, &head, batch) {
-            self.end_if_mine(no);
-            self.let_go_of_bare_head(no, run.start, &before);
+        if self.held_to(no) == shared && self.make_run_fit(no, run, &before, &head, batch) {
+            self.end_own_log(no);
+            self.drop_bare_head(no, run.start, &before);
             let skip = (shared - run.start) as usize;
             let rest = Run {
                 log: run.log,
@@ -148,7 +148,7 @@ impl Ledger {
             };
             let entries = entries.into_iter().skip(skip).collect();
             self.stage_entries(no, &rest, entries, &before[skip..], head, batch);
-            self.fall_back(main, batch);
+            self.drop_foreign_heads(main, batch);
             return Ok(Taken::Yes(no));
         }
         self.add_history(main, no, shared, run, entries, &before, head, batch)
@@ -173,13 +173,14 @@ impl Ledger {
         let mut ends = histories.into_iter().filter(|no| self.held_to(*no) == after);
         let goes_on = ends.next().filter(|_| ends.next().is_none());
         let Some(no) = ends_alike.or(goes_on).filter(|no| {
-            self.make_way(*no, run, before, &head, batch) && self.refuse_fork(*no, run.start, before, &head).is_ok()
+            self.make_run_fit(*no, run, before, &head, batch)
+                && self.check_branch(*no, run.start, before, &head).is_ok()
         }) else {
             return self.add_history(main, main, 0, run, entries, before, head, batch);
         };
-        self.end_if_mine(no);
+        self.end_own_log(no);
         self.stage_entries(no, run, entries, before, head, batch);
-        self.fall_back(main, batch);
+        self.drop_foreign_heads(main, batch);
         Ok(Taken::Yes(no))
     }
 
@@ -198,7 +199,7 @@ impl Ledger {
         if self.registry.log(main).branches().len() + 1 >= HISTORIES_MAX {
             return Err(Refusal::Forked);
         }
-        self.end_if_mine(main);
+        self.end_own_log(main);
         let parent = match base.checked_sub(1) {
             Some(last) => self.registry.owner_of(EntryRef { log: beside, seq: last }).log,
             None => main,
@@ -211,16 +212,16 @@ impl Ledger {
         }
         self.stage_entries(no, run, entries, before, head, batch);
         batch.touch(main, false);
-        self.fall_back(main, batch);
+        self.drop_foreign_heads(main, batch);
         self.fork_index.stale = true;
-        self.judged = false;
+        self.branches_chosen = false;
         self.forked.push(self.registry.log(main).id);
         Ok(Taken::Yes(no))
     }
 
     /// Returns whether the head known beyond a history's entries belongs to another history.
     fn is_of_another(&self, no: LogNo) -> bool {
-        let Some(tip) = self.registry.log(no).staged().tip.filter(|_| self.is_bare(no)) else { return false };
+        let Some(tip) = self.registry.log(no).staged().tip.filter(|_| self.has_bare_head(no)) else { return false };
         let mut others = self.registry.histories(self.registry.main_of(no)).filter(|other| other.no != no);
         others.any(|other| other.staged().ends_at(&tip) || self.registry.hash(other.no, tip.seq) == Some(tip.h))
     }
@@ -228,35 +229,35 @@ impl Ledger {
     /// Ends histories at their gapless part, if the head known beyond it belongs to another one. If there are
     /// several histories, any head without entries is dropped and requested: peers are told the ends that are
     /// held.
-    fn fall_back(&mut self, main: LogNo, batch: &mut Batch) {
+    fn drop_foreign_heads(&mut self, main: LogNo, batch: &mut Batch) {
         let histories: Vec<LogNo> = self.registry.histories(main).map(|log| log.no).collect();
         for &no in &histories {
             if histories.len() > 1 && !self.is_of_another(no) {
-                self.let_go_of_unheld_head(no, batch);
+                self.drop_unheld_head(no, batch);
             }
             if !self.is_of_another(no) {
                 continue;
             }
             let (to, torn) = (self.held_to(no), self.first_gap(no).is_some());
             let log = self.registry.log_mut(no);
-            if log.staged_mut().fall_back(to) {
+            if log.staged_mut().truncate(to) {
                 log.fork_mut().torn |= torn;
                 batch.touch(no, true);
                 // Rows behind the end were read under this history; they are read again under the right one.
                 self.fork_index.stale |= torn;
-                self.judged &= !torn;
+                self.branches_chosen &= !torn;
             }
         }
     }
 
     /// Ends a history at its last entry if only a head is known beyond it, and asks peers for that head's
     /// history.
-    fn let_go_of_unheld_head(&mut self, no: LogNo, batch: &mut Batch) {
+    fn drop_unheld_head(&mut self, no: LogNo, batch: &mut Batch) {
         let main = self.registry.main_of(no);
         let staged = self.registry.log_mut(no).staged_mut();
         let Some(tip) = staged.tip.filter(|tip| !staged.held.contains(tip.seq)) else { return };
         let to = staged.held.iter().next_back().map_or(0, |range| range.end() + 1);
-        if staged.fall_back(to) {
+        if staged.truncate(to) {
             batch.touch(no, true);
             self.wanted.push((main, tip.seq, tip.h));
         }

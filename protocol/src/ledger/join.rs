@@ -181,7 +181,7 @@ impl Ledger {
         let accept =
             JoinAccept { credential: Bytes::from(credential.encode()), genesis: self.space(space).genesis.clone() };
         if !self.space(space).devices.contains_key(&device) {
-            self.know_device(space, &credential, &mut batch);
+            self.add_device(space, &credential, &mut batch);
             let record = self.mint_epoch(space, &mut batch)?;
             let records = vec![Record::Device { credential: accept.credential.clone() }];
             self.append_control(space, &records, Some(record), &mut batch)?;
@@ -216,12 +216,12 @@ impl Ledger {
         let space = match self.space_by_id(expected) {
             Some(space) => space,
             None => {
-                let space = self.know_space(&genesis, "", &mut batch);
+                let space = self.ensure_space(&genesis, "", &mut batch);
                 for name in [CONTROL, MAIN] {
                     let id = partition_id(expected, name);
-                    self.know_partition(space, id, name, &mut batch);
+                    self.ensure_partition(space, id, name, &mut batch);
                 }
-                self.know_device(space, &credential, &mut batch);
+                self.add_device(space, &credential, &mut batch);
                 space
             }
         };

@@ -211,7 +211,7 @@ pub(crate) struct Ledger {
     /// Data that tells the histories of forked logs apart.
     fork_index: ForkIndex,
     /// True once the excluded entries were determined since the start.
-    judged: bool,
+    branches_chosen: bool,
     /// Documents that excluded entries touch; the documents module examines them.
     pub(crate) affected: BTreeSet<DocRef>,
     /// Logs of this process that ended because another process signs with their key.

@@ -65,14 +65,14 @@ impl Progress {
     }
 
     /// Keeps a head at the edge of what is held.
-    pub(crate) fn know(&mut self, head: &Head) {
+    pub(crate) fn add_edge(&mut self, head: &Head) {
         self.edges.insert(head.seq, Edge::of(head));
         self.trim_edges();
     }
 
     /// Ends the log before entry `to`, the end of its gapless part: the entries known beyond belong to
     /// another history. Returns whether the head there is known.
-    pub(crate) fn fall_back(&mut self, to: u64) -> bool {
+    pub(crate) fn truncate(&mut self, to: u64) -> bool {
         self.tip = match to.checked_sub(1) {
             Some(seq) => {
                 let Some(Edge { h, signature: Some(signature) }) = self.edges.get(&seq).copied() else { return false };

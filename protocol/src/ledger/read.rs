@@ -212,7 +212,7 @@ impl Ledger {
         let log = self.registry.log(no);
         let (space, owner) = (log.space, log.owner().map(|owner| owner.device));
         if owner.is_some() || log.control {
-            self.lack_epoch(space, epoch, owner);
+            self.mark_epoch_missing(space, epoch, owner);
         }
         Reading::Blocked
     }

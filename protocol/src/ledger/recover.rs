@@ -168,7 +168,7 @@ impl Recovery {
     fn finish(self, now: Now) -> Endpoint {
         let Self { mut ledger, fresh, .. } = self;
         ledger.now = now;
-        ledger.registry.sum_up();
+        ledger.registry.rebuild_summaries();
         let mut batch = Batch::default();
         if fresh {
             batch.ops.push(ledger.own.row());
@@ -226,7 +226,7 @@ impl Ledger {
             expected: BTreeSet::new(),
             fork_index: super::fork_index::ForkIndex::default(),
             opened: None,
-            judged: false,
+            branches_chosen: false,
             affected: BTreeSet::new(),
             ended: Vec::new(),
             wanted: Vec::new(),

@@ -381,7 +381,7 @@ impl Registry {
 
     /// Rebuilds the summaries from all logs that were read from the store: all at once, which is far cheaper
     /// than one by one.
-    pub(crate) fn sum_up(&mut self) {
+    pub(crate) fn rebuild_summaries(&mut self) {
         let mut items: BTreeMap<(SpaceNo, [u8; 16]), Items> = BTreeMap::new();
         for log in &self.logs {
             self.summaries.entry(log.space).or_insert_with(|| Summary::new(self.leaf_max)).note(log, 0);
@@ -437,11 +437,11 @@ impl Registry {
         let before = log.durable.position;
         log.durable = progress;
         log.staged.take_if(|staged| **staged == log.durable);
-        self.tell(no, before);
+        self.update_summary(no, before);
     }
 
     /// Updates the space's summary from a log's durable state.
-    fn tell(&mut self, no: LogNo, before: u64) {
+    fn update_summary(&mut self, no: LogNo, before: u64) {
         let item = self.item(self.main_of(no));
         let log = &self.logs[no.0 as usize];
         let leaf_max = self.leaf_max;

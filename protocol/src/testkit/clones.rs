@@ -116,7 +116,7 @@ impl Story {
         for doc in docs {
             let at = self.net.peers[0].open(doc_id(doc));
             let first = &mut self.net.peers[0];
-            if !first.endpoint.left_out(at).is_empty() {
+            if !first.endpoint.excluded_entries(at).is_empty() {
                 first.endpoint.publish_excluded(first.now, at);
                 first.settle();
             }

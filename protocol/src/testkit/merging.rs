@@ -322,7 +322,7 @@ impl History {
             return;
         }
         let updates = |of: &[usize]| of.iter().map(|at| self.updates[*at].1.clone()).collect();
-        let again = Replica::restate(updates(&shared), updates(&alone), AGAIN).expect("they can be republished");
+        let again = Replica::republish(updates(&shared), updates(&alone), AGAIN).expect("they can be republished");
         self.outcome.republished += 1;
         let was_gone = self.devices[at].replica.meta().expect("it is whole").deleted;
         let mut device = Device { replica: Replica::new(at as u64 + 1), seen: BTreeSet::new() };

@@ -65,7 +65,7 @@ impl MemStore {
     }
 
     /// Returns whether some commit is carried out but not reported.
-    pub fn has_untold(&self) -> bool {
+    pub fn has_unreported(&self) -> bool {
         self.queue.iter().any(|waiting| matches!(waiting, Waiting::Done { is_commit: true, .. }))
     }
 

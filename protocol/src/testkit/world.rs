@@ -253,7 +253,7 @@ impl World {
         for doc in 0..self.next_import {
             let state = &mut self.peers[peer];
             let at = state.open(doc_id(doc));
-            if !state.endpoint.left_out(at).is_empty() {
+            if !state.endpoint.excluded_entries(at).is_empty() {
                 state.endpoint.publish_excluded(state.now, at);
                 state.settle();
             }

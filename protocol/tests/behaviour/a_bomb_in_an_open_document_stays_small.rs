@@ -8,7 +8,7 @@ use cosmicsync_protocol::testkit::hostile::Siege;
 use cosmicsync_protocol::testkit::notes::{BODY, body, doc_id, insert, note};
 
 #[test]
-fn others_go_on_in_it() {
+fn others_edit_a_document_with_a_bomb() {
     let mut siege = Siege::lay();
     let doc = siege.net.peers[0].create(doc_id(1), note(""), BODY);
     siege.press();

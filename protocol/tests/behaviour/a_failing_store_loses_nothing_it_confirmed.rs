@@ -57,7 +57,7 @@ fn failing(nth: u64, error: &StoreError) {
 }
 
 #[test]
-fn whichever_commit_fails() {
+fn a_failed_commit_loses_nothing_confirmed() {
     for nth in 0..8 {
         failing(nth, &StoreError::Full);
         failing(nth, &StoreError::NotDurable("fsync"));

@@ -41,7 +41,7 @@ fn one_that_slept_for_more_than_a_minute_opens_new_ones() {
 }
 
 #[test]
-fn memory_that_was_copied_leads_to_other_logs_once_it_is_stirred() {
+fn copied_memory_opens_other_logs_once_stirred() {
     let mut peer = writer();
     let before = edit(&mut peer);
     let (image, store) = (peer.endpoint.image(), peer.store.crash(0));

@@ -19,7 +19,7 @@ fn meet(net: &mut Net, from: usize, to: usize) {
 }
 
 #[test]
-fn both_ways() {
+fn a_relay_forwards_both_ways() {
     let mut net = three();
     net.join(2, 0);
     let here = net.peers[0].create(doc_id(1), note("a"), BODY);

@@ -98,11 +98,11 @@ fn goes_on(first_edit: bool) {
 }
 
 #[test]
-fn in_new_logs() {
+fn a_restart_continues_in_new_logs() {
     goes_on(false);
 }
 
 #[test]
-fn in_new_logs_from_the_first_edit_on() {
+fn a_restart_amid_the_first_edits_continues_in_new_logs() {
     goes_on(true);
 }

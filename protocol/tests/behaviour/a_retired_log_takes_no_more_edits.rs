@@ -29,7 +29,7 @@ fn converges(net: &mut Net) -> String {
 }
 
 #[test]
-fn it_goes_on_in_a_new_log() {
+fn edits_of_a_retired_log_go_to_a_new_one() {
     let mut net = put_back();
     let old = net.peers[0].own_logs();
     net.dial(1, 0);

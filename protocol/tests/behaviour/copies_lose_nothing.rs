@@ -262,7 +262,7 @@ fn words_that_two_copies_wrote_under_the_same_ids() {
 }
 
 #[test]
-fn a_partial_replica_that_took_the_end_of_one_history_for_that_of_another() {
+fn a_partial_replica_that_mixed_up_two_branches() {
     let steps = [
         Do::Insert { peer: 1, doc: 0, urgent: false },
         Do::Insert { peer: 1, doc: 1, urgent: false },

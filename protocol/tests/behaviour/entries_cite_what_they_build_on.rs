@@ -100,7 +100,7 @@ fn the_first_of_a_process_cites_the_end_of_a_long_past_alone() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 6, max_shrink_iters: 4000, ..ProptestConfig::default() })]
     #[test]
-    fn the_entry_of_every_operation_that_an_update_builds_on_is_cited(steps in prop::collection::vec(anything(), 1..80)) {
+    fn every_entry_that_an_update_builds_on_is_cited(steps in prop::collection::vec(anything(), 1..80)) {
         check(steps);
     }
 }

@@ -60,7 +60,7 @@ fn entries_that_came_before_their_key_are_read_once_they_are_durable() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 6, max_shrink_iters: 4000, ..ProptestConfig::default() })]
     #[test]
-    fn they_converge(steps in prop::collection::vec(anything(), 1..80)) {
+    fn peers_converge_after_arbitrary_events(steps in prop::collection::vec(anything(), 1..80)) {
         after(steps);
     }
 }

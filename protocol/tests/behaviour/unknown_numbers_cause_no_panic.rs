@@ -69,7 +69,7 @@ fn an_unknown_partition_takes_no_write() {
         assert!(peer.take_events().contains(&Event::Read { id: made, result: ReadResult::Made }));
         let core = &mut peer.endpoint;
         assert_eq!(
-            (core.view(doc), core.deeds(doc).len(), core.left_out(doc), core.missing(doc)),
+            (core.view(doc), core.deeds(doc).len(), core.excluded_entries(doc), core.missing(doc)),
             (None, 0, vec![], vec![])
         );
         assert!(core.is_open(doc) && core.is_current(doc) && !core.is_publishing(doc) && core.seen(doc).is_empty());

@@ -77,7 +77,7 @@ fn changed(net: &mut Net, peer: usize, number: u32) {
 }
 
 #[test]
-fn of_what_came_from_another() {
+fn values_of_received_documents() {
     for erasable in [Erasable::Alone, Erasable::Together] {
         let mut net = Net::joined();
         import(&mut net.peers[0], 0, erasable, false);
@@ -109,7 +109,7 @@ fn without_being_asked_once_it_is_quiet() {
 }
 
 #[test]
-fn of_what_was_imported_here() {
+fn values_of_own_imports() {
     for erasable in [Erasable::Alone, Erasable::Together] {
         let mut net = Net::joined();
         import(&mut net.peers[0], 0, erasable, true);
@@ -118,7 +118,7 @@ fn of_what_was_imported_here() {
 }
 
 #[test]
-fn of_documents_that_two_imported() {
+fn values_of_documents_imported_twice() {
     let mut net = Net::joined();
     net.cut();
     import(&mut net.peers[0], 0, Erasable::Alone, true);
@@ -133,7 +133,7 @@ fn of_documents_that_two_imported() {
 }
 
 #[test]
-fn of_a_document_that_came_after_it_was_looked_for() {
+fn values_of_a_document_that_came_after_its_lookup() {
     let mut net = Net::joined();
     net.cut();
     import(&mut net.peers[0], 0, Erasable::Alone, true);
@@ -156,7 +156,7 @@ fn of_a_document_that_came_after_it_was_looked_for() {
 }
 
 #[test]
-fn while_documents_change() {
+fn values_while_documents_change() {
     for early in (0..30).step_by(2) {
         let mut net = Net::joined();
         import(&mut net.peers[0], 0, Erasable::Alone, false);

@@ -114,7 +114,7 @@ fn a_document_that_is_reopened_while_it_is_read_is_read_once() {
 }
 
 #[test]
-fn a_document_that_was_closed_while_held_back_is_whole_when_it_is_opened_again() {
+fn a_document_closed_while_limited_reopens_whole() {
     let mut net = Net::joined();
     let open = net.peers[0].create(doc_id(1), note("."), BODY);
     net.run();

@@ -48,7 +48,7 @@ impl World<'_> {
             }
         }
         self.check_members(&first);
-        self.check_owed(&first);
+        self.check_durable_edits(&first);
         self.check_values(&first);
         self.finish_databases();
         self.check_app_at_rest();
@@ -128,7 +128,7 @@ impl World<'_> {
 
     /// O2: every edit that was reported durable is present, and none twice. If logs fork, an excluded edit must be
     /// present after republication, which the process that wrote it has done if it still lives.
-    fn check_owed(&mut self, shown: &BTreeMap<u64, Shown>) {
+    fn check_durable_edits(&mut self, shown: &BTreeMap<u64, Shown>) {
         let seen: BTreeMap<u64, Seen> = shown.iter().map(|(doc, shown)| (*doc, Seen::new(shown))).collect();
         for (doc, shown) in shown {
             self.stats.checks += 1;
@@ -140,13 +140,13 @@ impl World<'_> {
                 self.violation(OracleId::O2, None, format!("document {doc} shows token {token} twice"));
             }
         }
-        self.stats.checks += self.model.owed().count() as u64;
+        self.stats.checks += self.model.required().count() as u64;
         let undone = self.model.undone();
         let forks = self.model.forks;
         let is_shown = |number: u64, token: &Token| {
             seen.get(&token.doc).is_some_and(|seen| seen.has(number, token.deed.as_ref(), forks.then_some(&undone)))
         };
-        let missing = self.model.owed().filter(|(number, token)| !is_shown(*number, token));
+        let missing = self.model.required().filter(|(number, token)| !is_shown(*number, token));
         let mut missing: BTreeMap<u64, Token> = missing.map(|(number, token)| (number, token.clone())).collect();
         if self.model.forks {
             self.publish_excluded(&mut missing, &undone);

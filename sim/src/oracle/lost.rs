@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_lost_store_held_is_released_and_asked_for_again_if_it_comes() {
+    fn tokens_of_a_lost_store_are_required_once_they_return() {
         let mut plan = Plan::quiet(0, 2);
         let mut world = world(&mut plan, false);
         assert!(lose_the_first(&mut world));

@@ -176,9 +176,9 @@ impl Model {
     }
 
     /// Returns the tokens that every peer must have in the end.
-    pub(crate) fn owed(&self) -> impl Iterator<Item = (u64, &Token)> {
-        let owed = |token: &Token| token.acked.is_some() && !token.released;
-        self.tokens.iter().filter(move |(_, token)| owed(token)).map(|(number, token)| (*number, token))
+    pub(crate) fn required(&self) -> impl Iterator<Item = (u64, &Token)> {
+        let required = |token: &Token| token.acked.is_some() && !token.released;
+        self.tokens.iter().filter(move |(_, token)| required(token)).map(|(number, token)| (*number, token))
     }
 }
 

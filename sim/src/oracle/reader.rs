@@ -130,7 +130,7 @@ impl Reader {
     fn read(&mut self, doc: DocRef, publish: bool) -> Shown {
         self.endpoint.open(self.now, doc);
         self.settle();
-        if publish && !self.endpoint.left_out(doc).is_empty() {
+        if publish && !self.endpoint.excluded_entries(doc).is_empty() {
             self.endpoint.publish_excluded(self.now, doc);
             self.settle();
         }

@@ -123,18 +123,18 @@ impl Act {
     /// Describes it. Links come with the peers that they join.
     pub fn tell(&self, plan: &Plan) -> String {
         if self.restores(plan) {
-            let what = self.link().map(|link| plan.tell_link(link));
-            let disk = || self.peers().first().map(|peer| format!("the disk of {}", plan.tell_peer(*peer)));
+            let what = self.link().map(|link| plan.link_name(link));
+            let disk = || self.peers().first().map(|peer| format!("the disk of {}", plan.peer_name(*peer)));
             return format!("{} is as fast as before", what.or_else(disk).unwrap_or_default());
         }
         if let Some(link) = self.link() {
-            return self.tell_of_link(&plan.tell_link(link), plan.links.get(link));
+            return self.describe_link(&plan.link_name(link), plan.links.get(link));
         }
-        if self.is_fault() { self.tell_of_peer(plan) } else { self.tell_of_work(plan) }
+        if self.is_fault() { self.describe_peer(plan) } else { self.describe_work(plan) }
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "each function looks at its own kinds of actions")]
-    fn tell_of_link(&self, link: &str, ends: Option<&Link>) -> String {
+    fn describe_link(&self, link: &str, ends: Option<&Link>) -> String {
         let (from, to) = ends.map_or((0, 0), |ends| (ends.from, ends.to));
         let arrow = |way: Way| match way {
             Way::Both => String::new(),
@@ -175,8 +175,8 @@ impl Act {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "each function looks at its own kinds of actions")]
-    fn tell_of_peer(&self, plan: &Plan) -> String {
-        let name = |peer: usize| plan.tell_peer(peer);
+    fn describe_peer(&self, plan: &Plan) -> String {
+        let name = |peer: usize| plan.peer_name(peer);
         match self {
             Self::Partition { sides, for_us, reset } => {
                 let side = |side: &Vec<usize>| side.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -231,8 +231,8 @@ impl Act {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "each function looks at its own kinds of actions")]
-    fn tell_of_work(&self, plan: &Plan) -> String {
-        let who = self.peers().first().map_or_else(String::new, |peer| plan.tell_peer(*peer));
+    fn describe_work(&self, plan: &Plan) -> String {
+        let who = self.peers().first().map_or_else(String::new, |peer| plan.peer_name(*peer));
         match self {
             Self::Create { doc, .. } | Self::Make { doc, .. } => format!("{who} creates document {doc}"),
             Self::Insert { doc, .. } => format!("{who} types into document {doc}"),
@@ -260,7 +260,7 @@ impl Act {
 
 impl Plan {
     /// Returns a peer's number, and its name if it has one.
-    pub fn tell_peer(&self, peer: usize) -> String {
+    pub fn peer_name(&self, peer: usize) -> String {
         match self.peers.get(peer) {
             Some(found) if !found.name.is_empty() => format!("peer {peer} ({})", found.name),
             _ => format!("peer {peer}"),
@@ -268,7 +268,7 @@ impl Plan {
     }
 
     /// Returns a link's number and the peers that it joins.
-    pub fn tell_link(&self, link: usize) -> String {
+    pub fn link_name(&self, link: usize) -> String {
         let ends = self.links.get(link).map(|ends| format!(" (peers {} and {})", ends.from, ends.to));
         format!("link {link}{}", ends.unwrap_or_default())
     }

@@ -70,7 +70,7 @@ impl World<'_> {
             Act::Clock { peer, jump_ms, rate } => {
                 self.nodes[*peer].clock.change(now_us, *jump_ms, *rate);
                 self.model.clocks_wrong = true;
-                self.set_wake_anew(*peer);
+                self.reset_wake(*peer);
             }
             _ => {}
         }
@@ -114,7 +114,7 @@ impl World<'_> {
                 self.nodes[other].durable()
             }
         };
-        self.forget_told(peer);
+        self.forget_changes(peer);
         self.forget_feed(peer);
         let gone = core::mem::replace(&mut self.nodes[peer].disk, replaced);
         self.replaced(peer, gone);
@@ -132,7 +132,7 @@ impl World<'_> {
         self.end(peer, 0, false);
         if is_kept || source != peer {
             self.mark(if is_kept { Mark::RolledBack } else { Mark::Cloned });
-            self.forget_told(peer);
+            self.forget_changes(peer);
             self.forget_feed(peer);
             let gone = core::mem::replace(&mut self.nodes[peer].disk, copy.store);
             self.replaced(peer, gone);

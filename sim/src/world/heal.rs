@@ -85,7 +85,7 @@ impl World<'_> {
             });
         }
         self.turn(peer);
-        self.set_wake_anew(peer);
+        self.reset_wake(peer);
     }
 
     /// Returns the longest time for the core to converge, and its parts.
@@ -120,13 +120,13 @@ impl World<'_> {
     pub(super) fn look(&mut self) {
         match self.phase {
             Phase::Faults | Phase::Over => {}
-            Phase::Healing => self.look_healing(),
-            Phase::Quiet => self.look_quiet(),
-            Phase::Again => self.look_again(),
+            Phase::Healing => self.check_healing(),
+            Phase::Quiet => self.check_quiet(),
+            Phase::Again => self.check_reconnect(),
         }
     }
 
-    fn look_healing(&mut self) {
+    fn check_healing(&mut self) {
         let converged = self.converged().and_then(|()| self.is_still());
         let bound = self.bound();
         self.stats.bound = Some(bound);
@@ -171,7 +171,7 @@ impl World<'_> {
     }
 
     /// O8: peers that have everything send only keep-alives.
-    fn look_quiet(&mut self) {
+    fn check_quiet(&mut self) {
         let links = self.conns.len() as u64;
         let now = self.summary();
         self.stats.checks += 1;
@@ -196,7 +196,7 @@ impl World<'_> {
     }
 
     /// O9: connecting again changes nothing.
-    fn look_again(&mut self) {
+    fn check_reconnect(&mut self) {
         let bound = self.bound();
         let late = self.now_us - self.healed_us > bound.total_us();
         match self.converged() {

@@ -245,7 +245,7 @@ impl World<'_> {
         };
         let bytes = self.tamper(conn, way, bytes);
         let (bytes, resets) = self.cut_short(route, bytes);
-        self.hand_over(conn, 1 - way, &bytes, cause);
+        self.deliver_bytes(conn, 1 - way, &bytes, cause);
         if resets {
             self.reset(conn);
         }
@@ -333,7 +333,7 @@ impl World<'_> {
     }
 
     /// Passes bytes to the core at an end, in pieces if the link is split.
-    fn hand_over(&mut self, conn: u64, end: usize, bytes: &[u8], cause: Cause) {
+    fn deliver_bytes(&mut self, conn: u64, end: usize, bytes: &[u8], cause: Cause) {
         let Some(state) = self.conns.get(&conn) else { return };
         let (peer, split) = (state.ends[end].peer, self.routes[state.route].split);
         let piece = if split == 0 { bytes.len().max(1) } else { split };

@@ -409,7 +409,7 @@ impl World<'_> {
     }
 
     /// Sets the wake-up time again, after the clock changed.
-    pub(super) fn set_wake_anew(&mut self, peer: usize) {
+    pub(super) fn reset_wake(&mut self, peer: usize) {
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
         alive.wake_us = None;
         let deadline = alive.deadline;

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_of_what_is_durable_comes_before_after_or_with_a_commit_that_is_not_reported() {
+    fn a_durable_read_may_overtake_a_commit() {
         let mut seen = BTreeSet::new();
         for seed in 0..40 {
             let plan = generate(seed, &Profile::default());

@@ -110,7 +110,7 @@ impl Conn {
     }
 
     /// Marks the peer as authenticated.
-    pub(super) fn know(&self) {
+    pub(super) fn mark_authenticated(&self) {
         self.is_known.set(true);
     }
 

@@ -305,7 +305,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
 
     /// Accepts a connection; if there are too many strangers, the oldest one is closed.
     fn accept(&mut self, stream: N::Stream, from: SocketAddr) {
-        if let Some(other) = self.core.strangers.in_the_way_of(from.ip()) {
+        if let Some(other) = self.core.strangers.stranger_to_close(from.ip()) {
             self.core.handle_link_lost(other);
             self.conns.remove(&other);
         }
@@ -325,10 +325,10 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
     }
 
     /// Gives authenticated strangers normal priority, or closes them if there are too many links.
-    fn welcome(&mut self) {
-        for link in core::mem::take(&mut self.core.welcome) {
+    fn admit_strangers(&mut self) {
+        for link in core::mem::take(&mut self.core.newly_authenticated) {
             if let Some(conn) = self.conns.get(&link) {
-                conn.know();
+                conn.mark_authenticated();
             }
             if self.core.links.len() - self.core.strangers.len() + self.dialling > self.links_max {
                 self.core.db.endpoint_mut().close_link(self.core.now, link, CloseCode::Overloaded);
@@ -340,8 +340,8 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
     fn settle(&mut self) -> Result<Option<Deadline>, ServiceError> {
         loop {
             let (mut any, deadline) = self.core.pump(self.store.as_ref(), &self.conns)?;
-            self.core.look();
-            self.welcome();
+            self.core.answer_waits();
+            self.admit_strangers();
             any |= self.close();
             self.dial();
             if !any {

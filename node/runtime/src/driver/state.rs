@@ -112,7 +112,7 @@ pub(crate) struct Core {
     /// Accepted connections that are not authenticated yet.
     pub(crate) strangers: Strangers,
     /// Links of strangers that have just been authenticated.
-    pub(crate) welcome: Vec<LinkId>,
+    pub(crate) newly_authenticated: Vec<LinkId>,
     /// Links to be closed once all their bytes are sent.
     pub(crate) closing: Vec<LinkId>,
     /// The store's error, until the store is opened again.
@@ -146,7 +146,7 @@ impl Core {
             outage: None,
             dials: VecDeque::new(),
             strangers: Strangers::new(usize::MAX),
-            welcome: Vec::new(),
+            newly_authenticated: Vec::new(),
             closing: Vec::new(),
             failure: None,
             stopping: false,
@@ -403,7 +403,7 @@ impl Core {
     fn handle_up(&mut self, link: LinkId, peer: Process) {
         self.links.handle_up(link, peer);
         if self.strangers.remove(link) {
-            self.welcome.push(link);
+            self.newly_authenticated.push(link);
         }
         self.peers.handle_up(self.now.mono_us, link, peer);
         tracing::info!(device = %peer.device, link = link.0, "a peer is connected");

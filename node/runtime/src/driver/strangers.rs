@@ -31,7 +31,7 @@ impl Strangers {
     }
 
     /// Returns the stranger to close for a new one from `address`; `None` while there is room.
-    pub(crate) fn in_the_way_of(&self, address: IpAddr) -> Option<LinkId> {
+    pub(crate) fn stranger_to_close(&self, address: IpAddr) -> Option<LinkId> {
         let from_here = self.links.get(&address);
         if from_here.is_some_and(|links| links.len() >= (self.max / SHARE).max(1)) {
             return from_here?.first().copied();
@@ -76,13 +76,13 @@ mod tests {
         let mut strangers = Strangers::new(16);
         strangers.insert(LinkId(0), address(1));
         for link in 1..=4 {
-            assert_eq!(strangers.in_the_way_of(address(2)), None);
+            assert_eq!(strangers.stranger_to_close(address(2)), None);
             strangers.insert(LinkId(link), address(2));
         }
-        assert_eq!(strangers.in_the_way_of(address(2)), Some(LinkId(1)));
-        assert_eq!(strangers.in_the_way_of(address(1)), None);
+        assert_eq!(strangers.stranger_to_close(address(2)), Some(LinkId(1)));
+        assert_eq!(strangers.stranger_to_close(address(1)), None);
         assert!(strangers.remove(LinkId(1)) && !strangers.remove(LinkId(1)));
-        assert_eq!(strangers.in_the_way_of(address(2)), None);
+        assert_eq!(strangers.stranger_to_close(address(2)), None);
     }
 
     #[test]
@@ -91,8 +91,8 @@ mod tests {
         for (link, last) in [(0, 1), (1, 2), (2, 3), (3, 4)] {
             strangers.insert(LinkId(link), address(last));
         }
-        assert_eq!(strangers.in_the_way_of(address(9)), Some(LinkId(0)));
+        assert_eq!(strangers.stranger_to_close(address(9)), Some(LinkId(0)));
         assert!(strangers.remove(LinkId(0)));
-        assert_eq!((strangers.len(), strangers.in_the_way_of(address(9))), (3, None));
+        assert_eq!((strangers.len(), strangers.stranger_to_close(address(9))), (3, None));
     }
 }

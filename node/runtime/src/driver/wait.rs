@@ -62,7 +62,7 @@ impl Core {
     }
 
     /// Records the links that have caught up, and answers the waits that are over.
-    pub(crate) fn look(&mut self) {
+    pub(crate) fn answer_waits(&mut self) {
         let catching_up = self.links.iter().any(|(link, _)| self.links.is_catching_up(*link));
         if !catching_up && self.waits.is_empty() {
             return;

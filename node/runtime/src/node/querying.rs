@@ -94,7 +94,7 @@ impl Acting<'_> {
             };
             let id = batch.id;
             let cursor = cursor(life, batch.cursor);
-            let events = batch.events.into_iter().map(|event| told_event(event, fields.as_ref())).collect();
+            let events = batch.events.into_iter().map(|event| event_of(event, fields.as_ref())).collect();
             let batch = LiveBatch { cursor, reset: batch.reset, events };
             if items.send(Item::Live(batch)).await.is_err() {
                 drop(handle.ask(move |_| Ok(Request::LiveEnd { id })).await);
@@ -107,7 +107,7 @@ impl Acting<'_> {
     pub(super) async fn query_plan(&self, query: Query) -> Result<Reply, ServiceError> {
         let Read { space, query, .. } = read(query)?;
         match self.matching(space, query, Want::Plan).await? {
-            Answer::Plan(explained) => Ok(Reply::Plan(told_plan(*explained))),
+            Answer::Plan(explained) => Ok(Reply::Plan(plan_of(*explained))),
             _ => Err(unexpected()),
         }
     }
@@ -192,7 +192,7 @@ impl Acting<'_> {
 
     pub(super) async fn index_list(&self, space: SpaceRef, collection: String) -> Result<Reply, ServiceError> {
         let partition = self.partition_of(space).await?;
-        Ok(Reply::Indexes(self.indexes(partition, collection).await?.into_iter().map(told_index).collect()))
+        Ok(Reply::Indexes(self.indexes(partition, collection).await?.into_iter().map(index_of).collect()))
     }
 
     pub(super) async fn index_check(&self, index: IndexName) -> Result<Reply, ServiceError> {
@@ -230,12 +230,12 @@ impl Acting<'_> {
                 let message = format!("the index {} was dropped while it was built", quoted(&name));
                 return Err(ServiceError::new(ErrorCode::Conflict, message));
             };
-            let IndexState::Building { done } = index.state else { return Ok(Reply::Index(told_index(index))) };
+            let IndexState::Building { done } = index.state else { return Ok(Reply::Index(index_of(index))) };
             let note = format!("building {name}");
             let progress = Progress { done, total: Some(total), unit: "documents".to_owned(), note };
             if items.send(Item::Progress(progress)).await.is_err() {
                 // The index is built whether or not anyone waits for it.
-                return Ok(Reply::Index(told_index(index)));
+                return Ok(Reply::Index(index_of(index)));
             }
             sleep(LOOK).await;
         }
@@ -335,7 +335,7 @@ fn field(name: &str) -> Result<Field, ServiceError> {
     Field::parse(name).map_err(|error| refused(&error))
 }
 
-fn told_event(event: ask::LiveEvent, fields: Option<&Fields>) -> LiveEvent {
+fn event_of(event: ask::LiveEvent, fields: Option<&Fields>) -> LiveEvent {
     let told = |mut found: Found| {
         if let (Some(fields), Some(value)) = (fields, &found.value) {
             found.value = Some(fields.apply(value));
@@ -350,7 +350,7 @@ fn told_event(event: ask::LiveEvent, fields: Option<&Fields>) -> LiveEvent {
     }
 }
 
-fn told_index(index: IndexInfo) -> Index {
+fn index_of(index: IndexInfo) -> Index {
     let (state, documents) = match index.state {
         IndexState::Building { done } => ("building", Some(done)),
         IndexState::Ready => ("ready", None),
@@ -358,7 +358,7 @@ fn told_index(index: IndexInfo) -> Index {
     Index { index: index.name, fields: index.fields, state: state.to_owned(), documents, lists: index.lists }
 }
 
-fn told_plan(explained: Explained) -> Plan {
+fn plan_of(explained: Explained) -> Plan {
     let Explained { plan, behind } = explained;
     let (name, parts) = match plan.access {
         Access::Named(_) => ("get", Vec::new()),

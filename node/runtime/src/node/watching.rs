@@ -161,7 +161,7 @@ impl Acting<'_> {
     ) -> Result<Vec<Change>, ServiceError> {
         // The reads run concurrently, so that the core is waited for only once.
         let found = try_join_all(rows.iter().map(|row| self.look(row))).await?;
-        self.look_ahead(ahead).await?;
+        self.read_ahead(ahead).await?;
         let found = rows.iter().zip(found).filter_map(|(row, snapshot)| Some((row, snapshot?)));
         let told = found.filter(|(row, snapshot)| ahead.tells(row, snapshot.version));
         let changes = told.map(|(row, snapshot)| change_of(row, snapshot, life));
@@ -187,7 +187,7 @@ impl Acting<'_> {
     }
 
     /// Finds documents that changed again up to now. The result also serves the next pages.
-    async fn look_ahead(&self, ahead: &mut Ahead) -> Result<(), ServiceError> {
+    async fn read_ahead(&self, ahead: &mut Ahead) -> Result<(), ServiceError> {
         let handle = self.handle()?;
         let (_, next) = handle.with(|core| core.db.endpoint().next_change()).await?;
         while ahead.last + 1 < next && ahead.newest.len() < AHEAD_MAX {

@@ -257,7 +257,7 @@ pub(super) fn gap(peer: u64) -> CheckedUpdate {
 }
 
 #[test]
-fn a_rebuild_leaves_out_what_cannot_be_imported_and_what_builds_on_it() {
+fn a_rebuild_drops_broken_updates_and_their_dependants() {
     let mut a = doc(1, &[("body", "one".into())]);
     let first = take(&mut a).unwrap();
     let mut b = Replica::new(2);
@@ -451,7 +451,7 @@ fn excluded_updates_are_restated_on_their_base() {
     let first = take(&mut own).unwrap();
     own.apply(&[splice(2, "+")], &texts).unwrap();
     let second = take(&mut own).unwrap();
-    for update in Replica::restate(vec![base.clone()], vec![first, second], 9).unwrap() {
+    for update in Replica::republish(vec![base.clone()], vec![first, second], 9).unwrap() {
         counts.import(vec![check(&update.bytes, 9, update.start).unwrap()]).unwrap();
     }
     assert_eq!(counts.value().unwrap().entry("body"), Some(&Value::from("theirs a-+b")));

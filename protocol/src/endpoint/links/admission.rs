@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 use zeroize::Zeroizing;
 
 /// Identity of an admitted peer.
-enum Judged {
+enum CheckedPeer {
     Member(Box<VerifiedCredential>),
     Joiner(Admission),
 }
@@ -41,13 +41,13 @@ impl Greeting {
                 (Handshake::responder(keys, secret, hello.encode(), entropy), psks)
             }
         };
-        Self { handshake, dial, psks, hello, deadline_us, judged: false }
+        Self { handshake, dial, psks, hello, deadline_us, checked: false }
     }
 
     /// Returns whether the handshake may send. An initiator's last message tells its identity, so it waits
-    /// until the peer was judged.
+    /// until the peer was checked.
     pub(super) fn may_speak(&self) -> bool {
-        self.dial.is_none() || !self.handshake.is_done() || self.judged
+        self.dial.is_none() || !self.handshake.is_done() || self.checked
     }
 
     fn pattern(&self, invited: bool) -> Pattern {
@@ -82,7 +82,7 @@ fn our_hello(ledger: &Ledger) -> Hello {
 }
 
 impl Links {
-    pub(super) fn greet(
+    pub(super) fn handle_handshake_bytes(
         &mut self,
         ledger: &mut Ledger,
         id: LinkId,
@@ -97,9 +97,9 @@ impl Links {
         let invited = !matches!(greeting.dial, Some(Dial::Sync)) && greeting.handshake.is_invited();
         let used = Preamble::new(greeting.pattern(invited));
         let theirs = Hello::decode(remote_hello).map_err(|_| CloseReason::Ours(CloseCode::Malformed))?;
-        let judged = judge(ledger, &theirs, remote_static, invited)?;
+        let checked = check_identity(ledger, &theirs, remote_static, invited)?;
         negotiate(&greeting.hello, &theirs, used).map_err(|_| CloseReason::Ours(CloseCode::VersionMismatch))?;
-        greeting.judged = true;
+        greeting.checked = true;
         let sent_before = link.outbox.len();
         greeting.handshake.poll_transmit(&mut link.outbox);
         link.handshake_bytes += (link.outbox.len() - sent_before) as u64;
@@ -110,12 +110,12 @@ impl Links {
         let deadline_us = ledger.now.mono_us.saturating_add(ledger.config.handshake_us_max);
         let leftover = done.leftover.clone();
         link.handshake_bytes = link.handshake_bytes.saturating_sub(leftover.len() as u64);
-        match (dial, judged) {
+        match (dial, checked) {
             (Some(Dial::Join(invite)), _) => {
                 let space = Some(invite.space());
                 link.state = State::Joining(Box::new(Joining { transport: done.transport, space, deadline_us }));
             }
-            (None, Judged::Joiner(who)) => {
+            (None, CheckedPeer::Joiner(who)) => {
                 let psk = done.psk_index.and_then(|at| psks.get(at)).copied().unwrap_or_default();
                 link.state = State::Joining(Box::new(Joining { transport: done.transport, space: None, deadline_us }));
                 if let Err(error) = ledger.admit(id, &psk, &who) {
@@ -123,10 +123,10 @@ impl Links {
                     return Err(CloseReason::Admission(error));
                 }
             }
-            (Some(Dial::Sync) | None, Judged::Member(peer)) => {
+            (Some(Dial::Sync) | None, CheckedPeer::Member(peer)) => {
                 self.begin_session(ledger, id, done, &peer, &theirs, events)?;
             }
-            (Some(Dial::Sync), Judged::Joiner(_)) => return Err(CloseReason::Ours(CloseCode::NotAdmitted)),
+            (Some(Dial::Sync), CheckedPeer::Joiner(_)) => return Err(CloseReason::Ours(CloseCode::NotAdmitted)),
         }
         if leftover.is_empty() {
             return Ok(());
@@ -243,7 +243,12 @@ impl Joining {
 }
 
 /// Checks the identity of the peer. A refused peer gets no further byte.
-fn judge(ledger: &Ledger, theirs: &Hello, remote_static: &[u8; 32], invited: bool) -> Result<Judged, CloseReason> {
+fn check_identity(
+    ledger: &Ledger,
+    theirs: &Hello,
+    remote_static: &[u8; 32],
+    invited: bool,
+) -> Result<CheckedPeer, CloseReason> {
     let refused = CloseReason::Ours(CloseCode::NotAdmitted);
     match &theirs.role {
         Role::Member(credential) => {
@@ -252,18 +257,18 @@ fn judge(ledger: &Ledger, theirs: &Hello, remote_static: &[u8; 32], invited: boo
                 return Err(refused);
             }
             if invited {
-                return Ok(Judged::Joiner(Admission::Certified(Box::new(credential))));
+                return Ok(CheckedPeer::Joiner(Admission::Certified(Box::new(credential))));
             }
             if shared_spaces(ledger, &credential).is_empty() {
                 return Err(refused);
             }
-            Ok(Judged::Member(Box::new(credential)))
+            Ok(CheckedPeer::Member(Box::new(credential)))
         }
         Role::Joiner(claim) => {
             if !invited || claim.public.noise != *remote_static || claim.verify().is_err() {
                 return Err(refused);
             }
-            Ok(Judged::Joiner(Admission::Claim(*claim)))
+            Ok(CheckedPeer::Joiner(Admission::Claim(*claim)))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Links: one state machine for each connection, from the first byte to the last.
 //!
-//! A link shakes hands, is judged, and then carries a sync session, or a join. It verifies the identity of the peer
+//! A link shakes hands, is checked, and then carries a sync session, or a join. It verifies the identity of the peer
 //! and never the content of entries, which the ledger verifies (`spec/handshake.md`, `spec/sync.md`).
 
 mod admission;
@@ -48,7 +48,7 @@ const PROCESSES_MAX: usize = 4;
 #[derive(Debug)]
 struct Link {
     state: State,
-    /// Process at the other end, once judged.
+    /// Process at the other end, once checked.
     peer: Option<Process>,
     /// Sealed bytes that leave before anything else.
     outbox: Vec<u8>,
@@ -87,8 +87,8 @@ struct Greeting {
     psks: Vec<[u8; 32]>,
     hello: Hello,
     deadline_us: u64,
-    /// True once the peer was judged. An initiator tells its own identity only then.
-    judged: bool,
+    /// True once the peer was checked. An initiator tells its own identity only then.
+    checked: bool,
 }
 
 #[derive(Debug)]
@@ -188,7 +188,7 @@ impl Links {
         let messages_in = link.messages_in();
         link.bytes_in += bytes.len() as u64;
         let outcome = match &mut link.state {
-            State::Greeting(_) => self.greet(ledger, id, bytes, events),
+            State::Greeting(_) => self.handle_handshake_bytes(ledger, id, bytes, events),
             State::Joining(joining) => joining.handle_bytes(ledger, id, bytes),
             State::Open(_) => self.handle_session_bytes(ledger, id, bytes, events),
             State::Closed => Ok(()),

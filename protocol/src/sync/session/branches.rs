@@ -32,11 +32,11 @@ pub(super) struct Branches {
     /// The log that the peer requested, and the first seq.
     serving: Option<(LogId, u64)>,
     queued: BTreeMap<LogId, (End, u64)>,
-    told: BTreeMap<LogId, Vec<End>>,
+    sent_ends: BTreeMap<LogId, Vec<End>>,
     /// Logs whose ends must be announced to the peer once there are any.
-    untold: BTreeSet<LogId>,
+    pending_hints: BTreeSet<LogId>,
     /// Number of requests for each end that the peer announced.
-    heard: BTreeMap<(LogId, End), u32>,
+    requests: BTreeMap<(LogId, End), u32>,
 }
 
 /// A history to be fetched.
@@ -79,26 +79,26 @@ impl Session {
         let ends = view.held_ends();
         if ends.is_empty() {
             // The received entries are not durable yet.
-            self.branches.untold.insert(view.id);
+            self.branches.pending_hints.insert(view.id);
             return;
         }
-        self.branches.untold.remove(&view.id);
-        if self.branches.told.get(&view.id) == Some(&ends) {
+        self.branches.pending_hints.remove(&view.id);
+        if self.branches.sent_ends.get(&view.id) == Some(&ends) {
             return;
         }
         if self.introduce(view.space, view.id)
             && let Ok(stream) = self.stream(view.space, view.id)
         {
             stream.outbound.forks_due = true;
-            self.branches.told.insert(view.id, ends);
+            self.branches.sent_ends.insert(view.id, ends);
             self.account(&view.id);
             self.set_due(view.id);
         }
     }
 
     /// Returns whether an announcement of a log's histories is pending, because there was none to make yet.
-    pub(super) fn owes_hint(&self, id: &LogId) -> bool {
-        self.branches.untold.contains(id)
+    pub(super) fn has_pending_hint(&self, id: &LogId) -> bool {
+        self.branches.pending_hints.contains(id)
     }
 
     pub(super) fn on_fork_hint(
@@ -122,12 +122,12 @@ impl Session {
             return Ok(());
         }
         let key = (id, (seq, h));
-        let asks = self.branches.heard.entry(key).or_default();
+        let asks = self.branches.requests.entry(key).or_default();
         if *asks >= ASKS_MAX || self.branches.wants.contains_key(&key) {
             return Ok(());
         }
         *asks += 1;
-        if self.branches.wants.len() >= WANTS_MAX || self.branches.heard.len() > WANTS_MAX * 16 {
+        if self.branches.wants.len() >= WANTS_MAX || self.branches.requests.len() > WANTS_MAX * 16 {
             return Err(SessionError::TooMuch("histories of logs"));
         }
         self.want_branch(space, id, lacking.or_else(|| past(&ends)), (seq, h))
@@ -231,11 +231,11 @@ impl Session {
             if taken == Taken::Yes
                 && let Some(stream) = self.streams.get_mut(&asked.0)
             {
-                stream.inbound.took(asked.1.0 + 1);
+                stream.inbound.note_taken(asked.1.0 + 1);
             }
             self.end_branch(catalog, asked, lacks);
         }
-        self.end_detached(asked.0);
+        self.retry_detached(asked.0);
     }
 
     fn wants_of(&mut self, id: &LogId) -> impl Iterator<Item = &mut Want> {
@@ -244,7 +244,7 @@ impl Session {
 
     /// Requests the first history of a log once more, if all remaining ones follow entries that no other one will
     /// bring.
-    fn end_detached(&mut self, id: LogId) {
+    fn retry_detached(&mut self, id: LogId) {
         if !self.wants_of(&id).all(|want| want.detached) {
             return;
         }
@@ -265,7 +265,7 @@ impl Session {
     /// again.
     fn end_branch(&mut self, catalog: &dyn Catalog, ended: (LogId, End), lacks: bool) {
         self.branches.wants.remove(&ended);
-        if let Some(asks) = self.branches.heard.get_mut(&ended).filter(|_| !lacks) {
+        if let Some(asks) = self.branches.requests.get_mut(&ended).filter(|_| !lacks) {
             *asks = ASKS_MAX;
         }
         if let Some(stream) = self.streams.get_mut(&ended.0) {
@@ -280,7 +280,7 @@ impl Session {
     pub(super) fn on_branch_gone(&mut self, catalog: &dyn Catalog, id: LogId) {
         if let Some(asked) = self.branches.asked.take_if(|(of, _)| *of == id) {
             self.end_branch(catalog, asked, true);
-            self.end_detached(id);
+            self.retry_detached(id);
         }
     }
 
@@ -321,7 +321,7 @@ impl Session {
         let Some((id, from)) = self.branches.serving.take() else { return };
         if run.as_ref().is_none_or(|run| run.start > from) {
             // If the rest comes later, the peer may be able to take it.
-            self.branches.told.remove(&id);
+            self.branches.sent_ends.remove(&id);
         }
         if let Some((_, view)) = self.view(catalog, &id)
             && let Some(log) = self.handles.reference(&id)
@@ -341,17 +341,17 @@ impl Session {
     /// held histories.
     pub fn handle_refused(&mut self, catalog: &dyn Catalog, log: LogNo) {
         let id = catalog.log(log).id;
-        self.let_go(&id);
+        self.drop_stream(&id);
         self.hint_fork(catalog, log);
     }
 
     /// Ends the stream of a log: credit goes back, and nothing is awaited.
-    pub(super) fn let_go(&mut self, id: &LogId) {
+    pub(super) fn drop_stream(&mut self, id: &LogId) {
         let Some(stream) = self.streams.get_mut(id) else { return };
-        for (class, bytes) in stream.inbound.let_go() {
+        for (class, bytes) in stream.inbound.drop_pending() {
             self.credit_due[class.index()] += bytes;
         }
-        stream.outbound.let_go();
+        stream.outbound.drop_pending();
         self.account(id);
     }
 }

@@ -199,7 +199,7 @@ mod tests {
     const ID: LogId = LogId([1; 32]);
 
     #[test]
-    fn a_log_that_its_card_introduces_has_no_other_name_until_the_card_is_out() {
+    fn a_log_introduced_by_its_card_has_no_handle_before() {
         let mut handles = Handles::new(9);
         assert!(matches!(handles.open(SPACE, ID), Introduced::Yes));
         assert_eq!((handles.reference(&ID), handles.opening(&ID)), (None, Some((LogRef::Mine(0), true))));

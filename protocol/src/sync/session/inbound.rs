@@ -37,7 +37,7 @@ pub(super) struct Inbound {
     /// The last head that came, as the seq after it and its signature.
     last: Option<(u64, [u8; 64])>,
     /// True if received data was dropped unacknowledged, since its log seemed to have several histories.
-    let_go: bool,
+    dropped_unacked: bool,
     /// End of a history announced by the peer, taken since then.
     taken: Option<u64>,
     /// Runs that were passed to the endpoint and are not yet durable.
@@ -69,14 +69,14 @@ impl Inbound {
         self.need.is_some() || !self.flights.is_empty() || self.head_flight.is_some() || self.branches > 0
     }
 
-    fn came(&mut self, head: (u64, [u8; 64])) {
+    fn note_head(&mut self, head: (u64, [u8; 64])) {
         if self.last.is_none_or(|last| last.0 <= head.0) {
             self.last = Some(head);
         }
     }
 
     /// Notes that a history held by the peer was taken up to this position.
-    pub(super) fn took(&mut self, to: u64) {
+    pub(super) fn note_taken(&mut self, to: u64) {
         self.taken = Some(to);
     }
 
@@ -86,10 +86,10 @@ impl Inbound {
     }
 
     /// Drops everything awaited except histories. Returns the credit that goes back.
-    pub(super) fn let_go(&mut self) -> Vec<(Class, u64)> {
+    pub(super) fn drop_pending(&mut self) -> Vec<(Class, u64)> {
         (self.need, self.wanted, self.fetch, self.head_flight) = (None, None, None, None);
         (self.want_due, self.card_due, self.dropped) = (false, false, true);
-        (self.next, self.let_go) = (0, true);
+        (self.next, self.dropped_unacked) = (0, true);
         self.flights.drain(..).map(|flight| (flight.class, flight.bytes)).collect()
     }
 
@@ -218,7 +218,7 @@ impl Session {
         let is_other = view.as_ref().is_some_and(|(_, view)| is_other(view, &run));
         let held = view.map(|(_, view)| view.entries_to);
         let inbound = &mut self.stream(space, id)?.inbound;
-        inbound.came((end, run.signature));
+        inbound.note_head((end, run.signature));
         let asked = |range: Option<(u64, u64)>| range.is_some_and(|(from, to)| from <= start && start < to);
         let is_wanted = asked(inbound.wanted)
             || (inbound.gone.iter().any(|range| asked(Some(*range))) && !planted!("gap.not-filled"));
@@ -272,7 +272,7 @@ impl Session {
         let stream = self.stream(space, id)?;
         stream.outbound.peer_has_head(to);
         stream.inbound.head_came = stream.inbound.head_came.max(to);
-        stream.inbound.came((to, head.signature));
+        stream.inbound.note_head((to, head.signature));
         if let Some((log, view)) = &view
             && view.tip_to() >= to
         {
@@ -330,7 +330,7 @@ impl Session {
     pub(super) fn settle_inbound(&mut self, catalog: &dyn Catalog, log: LogNo) {
         let view = catalog.log(log);
         if view.is_forked() {
-            self.let_go(&view.id);
+            self.drop_stream(&view.id);
             self.check_settled(catalog, view.space);
             return;
         }
@@ -348,8 +348,8 @@ impl Session {
         // The log seemed to have two histories and has only the peer's: its dropped data is held and must be
         // acknowledged.
         let is_last = |tip: &Tip| inbound.last == Some((tip.seq + 1, tip.signature)) && tip.seq < view.entries_to;
-        if inbound.let_go && view.tip.as_ref().is_some_and(is_last) {
-            (inbound.let_go, is_news) = (false, true);
+        if inbound.dropped_unacked && view.tip.as_ref().is_some_and(is_last) {
+            (inbound.dropped_unacked, is_news) = (false, true);
         }
         is_news |= inbound.taken.take_if(|to| *to <= view.entries_to).is_some();
         if inbound.is_met(&view, bodies) {

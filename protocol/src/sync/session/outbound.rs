@@ -122,7 +122,7 @@ impl Outbound {
     }
 
     /// Sends nothing more of the log, and awaits no ack.
-    pub(super) fn let_go(&mut self) {
+    pub(super) fn drop_pending(&mut self) {
         (self.next, self.asked, self.head_due) = (None, None, None);
         self.gone_due.0.clear();
         self.acked = self.acked.max(self.sent);
@@ -140,7 +140,7 @@ impl Session {
     pub fn handle_grown(&mut self, catalog: &dyn Catalog, log: LogNo, from: u64) {
         self.settle_inbound(catalog, log);
         let view = catalog.log(log);
-        if view.is_forked() || self.owes_hint(&view.id) {
+        if view.is_forked() || self.has_pending_hint(&view.id) {
             self.hint_fork(catalog, log);
         }
         if view.is_forked() {

@@ -142,11 +142,11 @@ impl Session {
         let mut theirs_left = theirs.iter().peekable();
         for item in &mine {
             while let Some(other) = theirs_left.next_if(|other| other.key() < item.key()) {
-                self.lack(catalog, no, other)?;
+                self.request_item(catalog, no, other)?;
             }
             match theirs_left.next_if(|other| other.key() == item.key()) {
                 Some(other) => self.compare_items(catalog, no, item, other)?,
-                None => self.hand_over(catalog, no, item),
+                None => self.offer_item(catalog, no, item),
             }
         }
         for other in theirs_left {
@@ -154,7 +154,7 @@ impl Session {
             let is_past_page = reached!(WalkItems, mine.len() == page_max);
             match other {
                 LeafItem::Log { id, seq, .. } if is_past_page => self.on_peer_has(catalog, no, *id, *seq)?,
-                LeafItem::Partition { .. } | LeafItem::Log { .. } => self.lack(catalog, no, other)?,
+                LeafItem::Partition { .. } | LeafItem::Log { .. } => self.request_item(catalog, no, other)?,
             }
         }
         if let Some(last) = mine.last().filter(|_| mine.len() == page_max)
@@ -166,7 +166,7 @@ impl Session {
     }
 
     /// Handles an item that the peer has and this side lacks.
-    fn lack(&mut self, catalog: &dyn Catalog, no: SpaceNo, item: &LeafItem) -> Result<(), SessionError> {
+    fn request_item(&mut self, catalog: &dyn Catalog, no: SpaceNo, item: &LeafItem) -> Result<(), SessionError> {
         match item {
             LeafItem::Partition { token, .. } => {
                 if let Some(space) = self.spaces.get_mut(&no) {
@@ -182,7 +182,7 @@ impl Session {
     }
 
     /// Handles an item that this side has and the peer lacks.
-    fn hand_over(&mut self, catalog: &dyn Catalog, no: SpaceNo, item: &LeafItem) {
+    fn offer_item(&mut self, catalog: &dyn Catalog, no: SpaceNo, item: &LeafItem) {
         match item {
             LeafItem::Partition { token, .. } => {
                 if let Some(space) = self.spaces.get_mut(&no) {
@@ -242,7 +242,7 @@ impl Session {
                     walk.open += 1;
                     nodes.push(Node { scope, prefix, view });
                 }
-                Some(Task::Rest { scope, prefix, after }) => self.hand_over_page(catalog, no, scope, prefix, &after),
+                Some(Task::Rest { scope, prefix, after }) => self.offer_page(catalog, no, scope, prefix, &after),
                 Some(Task::Answered) => walk.answered += 1,
                 None => break,
             }
@@ -254,7 +254,7 @@ impl Session {
         (answered > 0 || !nodes.is_empty()).then_some(Message::Nodes { space: index, answered, nodes })
     }
 
-    fn hand_over_page(&mut self, catalog: &dyn Catalog, no: SpaceNo, scope: Scope, prefix: Vec<u8>, after: &[u8]) {
+    fn offer_page(&mut self, catalog: &dyn Catalog, no: SpaceNo, scope: Scope, prefix: Vec<u8>, after: &[u8]) {
         let max = self.limits.walk_items_max;
         let page = catalog.items(no, scope, &prefix, Some(after).filter(|after| !after.is_empty()), max);
         for item in &page {
@@ -267,7 +267,7 @@ impl Session {
                 LeafItem::Log { .. } | LeafItem::Partition { .. } => false,
             };
             if !is_known {
-                self.hand_over(catalog, no, item);
+                self.offer_item(catalog, no, item);
             }
         }
         if let Some(last) = page.last().filter(|_| reached!(WalkRest, page.len() == max) && !planted!("walk.page-once"))

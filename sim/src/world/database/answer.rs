@@ -72,7 +72,7 @@ impl World<'_> {
             (Asked::Changes(after, limit), Answer::Changes(rows)) => {
                 self.take_changes(peer, after, limit, rows.as_deref());
             }
-            (Asked::Look(look), Answer::Snapshot(told)) => self.take_look(peer, &look, told),
+            (Asked::Look(look), Answer::Snapshot(told)) => self.check_look(peer, &look, told),
             (Asked::Find(finding), answer) => self.end_finding(peer, *finding, answer),
             (Asked::Live(follow), Answer::Live(batch)) => self.followed(peer, follow, batch),
             (Asked::Live(follow), Answer::Failed(_)) => self.not_followed(peer, follow),

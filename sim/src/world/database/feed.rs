@@ -99,7 +99,7 @@ impl World<'_> {
     }
 
     /// O20: what a look tells is durable.
-    pub(super) fn take_look(&mut self, peer: usize, look: &Look, told: Option<Snapshot>) {
+    pub(super) fn check_look(&mut self, peer: usize, look: &Look, told: Option<Snapshot>) {
         let Look { doc, before } = look;
         let doc = *doc;
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
@@ -132,7 +132,7 @@ impl World<'_> {
         }
     }
 
-    fn look_at_rest(&mut self, peer: usize, doc: DocRef) -> Option<()> {
+    fn read_at_rest(&mut self, peer: usize, doc: DocRef) -> Option<()> {
         let request = Request::Look { partition: doc.partition, name: Name::Id(doc.doc) };
         let Answer::Snapshot(told) = self.probe(peer, request)? else { return None };
         self.nodes[peer].feed.told.insert(doc, told.map(|told| told.version));
@@ -142,7 +142,7 @@ impl World<'_> {
     /// Checks O20 at rest: a client that read the feed and its documents knows each document as it is.
     pub(super) fn check_feed(&mut self, peer: usize, all: &BTreeMap<u32, Rc<Docs>>) -> Option<()> {
         for (doc, _) in core::mem::take(&mut self.nodes[peer].feed.again).into_iter().filter(|(_, count)| *count > 0) {
-            self.look_at_rest(peer, doc)?;
+            self.read_at_rest(peer, doc)?;
         }
         loop {
             let after = self.nodes[peer].feed.number;
@@ -155,7 +155,7 @@ impl World<'_> {
             let Some(last) = rows.last() else { break };
             self.nodes[peer].feed.number = last.number;
             for doc in rows.iter().map(|row| row.doc).collect::<BTreeSet<_>>() {
-                self.look_at_rest(peer, doc)?;
+                self.read_at_rest(peer, doc)?;
             }
         }
         for (number, docs) in all {

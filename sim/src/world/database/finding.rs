@@ -78,7 +78,7 @@ impl World<'_> {
         };
         loose.extend(before.keys().filter(lags));
         // What is durable and not reported may be missed.
-        if alive.store.has_untold() {
+        if alive.store.has_unreported() {
             loose.extend(before.keys());
         }
         let query = Box::new(question.query(partition, place.collection));

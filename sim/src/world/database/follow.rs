@@ -59,7 +59,7 @@ impl World<'_> {
     }
 
     /// A store is replaced: its changes have other numbers.
-    pub(in crate::world) fn forget_told(&mut self, peer: usize) {
+    pub(in crate::world) fn forget_changes(&mut self, peer: usize) {
         for follow in &mut self.nodes[peer].follows {
             follow.told = None;
         }

@@ -52,8 +52,8 @@ impl Platter {
     }
 
     /// Returns whether some commit is durable and not yet reported to the process.
-    pub(crate) fn has_untold(&self) -> bool {
-        self.store.has_untold()
+    pub(crate) fn has_unreported(&self) -> bool {
+        self.store.has_unreported()
     }
 
     /// Prepares the abrupt end of the process.

@@ -18,7 +18,7 @@ pub(super) fn crash_before_flush(world: &mut World) -> Outcome {
         let untold = world.dice.one_in(2);
         let ripe = |world: &World| {
             let platter = world.hosts[host].platter.borrow();
-            if untold { platter.has_untold() } else { platter.pending() > 0 }
+            if untold { platter.has_unreported() } else { platter.pending() > 0 }
         };
         // There may be nothing left to commit.
         drop(world.until("a commit is under way", 200, ripe));
