@@ -4,7 +4,9 @@
 //! delays, sheds or ends a link, so replicas with other limits still converge (`spec/sync.md`, section 9).
 
 use crate::connection::transport::{HANDSHAKE_MESSAGES, REKEY_MESSAGES};
+use crate::wire::frame::PLAINTEXT_MAX;
 use crate::wire::hello::{Feature, VERSION, Versions};
+use crate::wire::message::LEAF_MAX;
 
 /// Bounds on one session's memory and traffic. The default suits a desktop or a small server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,18 @@ pub struct Limits {
     pub walk_tasks_max: usize,
     /// Most repair walks that a session starts again for the same two roots before it reports a mismatch.
     pub walks_max: u32,
+    /// Most ranges of unanswerable requests that are kept apart for a log; more are merged into one.
+    pub absent_max: usize,
+    /// Most logs that are looked up at once for an announcement.
+    pub changes_max: usize,
+    /// Most logs that one message introduces.
+    pub names_max: usize,
+    /// Most items that one step of a repair walk looks up; more than a leaf of the trie has.
+    pub walk_items_max: usize,
+    /// Bytes of one message of a repair walk, about.
+    pub walk_bytes_max: usize,
+    /// Most bytes of plaintext in a transport message.
+    pub frame_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -63,6 +77,68 @@ impl Default for Limits {
             queued_max: 64,
             walk_tasks_max: 65_536,
             walks_max: 1,
+            absent_max: 8,
+            changes_max: 256,
+            names_max: 512,
+            walk_items_max: 64,
+            walk_bytes_max: 16 * KIB,
+            frame_bytes_max: PLAINTEXT_MAX,
+        }
+    }
+}
+
+/// Sizes of single steps: pages of reads, and batches. They cost time or memory and decide nothing, so
+/// peers may differ in all of them but [`leaf_items`](Self::leaf_items). Smaller ones suit tests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steps {
+    /// Bytes of entries or rows that one read of logs asks for.
+    pub read_bytes: usize,
+    /// Bytes of an index that one read asks for.
+    pub index_bytes: usize,
+    /// Most entries of a document that one read asks for.
+    pub read_entries: usize,
+    /// Bytes of gathered edits from which on they become an entry.
+    pub gathered_bytes: usize,
+    /// Number of edited documents from which on their edits become an entry.
+    pub gathered_docs: usize,
+    /// Number of entries after which a segment of a log ends: a head is kept there, and at the tip.
+    pub segment_entries: u64,
+    /// Bytes of entries from which on a segment ends.
+    pub segment_bytes: u64,
+    /// Number of values from which on they are stored without waiting for another commit.
+    pub kept_values: usize,
+    /// Most documents whose values are made at once.
+    pub made_docs: usize,
+    /// Number of made values from which on they are stored.
+    pub made_values: usize,
+    /// Most documents of one imported entry.
+    pub bulk_docs: usize,
+    /// Most bytes of an imported entry before compression, unless a single document is larger.
+    pub bulk_bytes: usize,
+    /// Most bytes of a section of an imported entry before compression, unless a single document is larger.
+    pub section_bytes: usize,
+    /// Most items of a trie's leaf. A protocol constant: both sides must agree.
+    pub leaf_items: usize,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        const KIB: usize = 1024;
+        Self {
+            read_bytes: 1024 * KIB,
+            index_bytes: 1024 * KIB,
+            read_entries: 256,
+            gathered_bytes: 128 * KIB,
+            gathered_docs: 512,
+            segment_entries: 64,
+            segment_bytes: 256 * 1024,
+            kept_values: 512,
+            made_docs: 48,
+            made_values: 256,
+            bulk_docs: 4096,
+            bulk_bytes: 384 * KIB,
+            section_bytes: 64 * KIB,
+            leaf_items: LEAF_MAX,
         }
     }
 }
@@ -111,6 +187,8 @@ pub struct Config {
     pub values_min: usize,
     /// Bounds on each session.
     pub limits: Limits,
+    /// Sizes of single steps.
+    pub steps: Steps,
     /// The versions of the protocol that this end offers.
     pub versions: Versions,
     /// Optional features that this end supports, ascending by id.
@@ -129,6 +207,7 @@ impl Default for Config {
             idle_docs_max: 64,
             values_min: 128,
             limits: Limits::default(),
+            steps: Steps::default(),
             versions: Versions { min: VERSION, max: VERSION },
             features: Vec::new(),
         }

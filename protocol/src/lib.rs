@@ -148,6 +148,16 @@ macro_rules! planted {
     }};
 }
 
+/// Returns the condition; with the feature `testkit`, notes on which side of a limit it was.
+macro_rules! reached {
+    ($limit:ident, $condition:expr) => {{
+        let is_reached = $condition;
+        #[cfg(feature = "testkit")]
+        $crate::testkit::limits::note($crate::testkit::limits::Limit::$limit, is_reached);
+        is_reached
+    }};
+}
+
 pub mod branch;
 pub mod codec;
 pub mod config;

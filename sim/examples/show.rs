@@ -30,6 +30,9 @@ fn main() {
     for violation in &report.violations {
         let _ = writeln!(out, "{violation:?}");
     }
+    for unmet in &report.unmet {
+        let _ = writeln!(out, "{unmet:?}");
+    }
     let _ = writeln!(out, "trace {}", report.trace_hash);
     let _ = writeln!(out, "{:?}", report.stats);
     let at = report.violations.first().map_or(u64::MAX, |first| first.at_us);

@@ -4,6 +4,7 @@
 //! `cargo xtask prove sim-core` runs it in processes of their own and compares their output: `seed N HASH`, `bad N
 //! ORACLE TEXT`, `done COUNT CPU_US VIRTUAL_US EVENTS EDITS ACKED CHECKS FAULTS BYTES`.
 
+use cosmicsync_sim::coverage::limits;
 use cosmicsync_sim::plan::{Act, Action, Link, Plan, When};
 use cosmicsync_sim::report::Stats;
 use cosmicsync_sim::{Copies, Profile, generate, run};
@@ -53,8 +54,8 @@ fn star(seconds: u64) -> Plan {
         let (peer, doc) = (second as usize % 5, (second * 7 % 16) as u32);
         let act = match second % 3 {
             0 => Act::Insert { peer, doc, urgent: false, bytes: 8 },
-            1 => Act::Set { peer, doc, field: (second % 4) as u32, value: second as i64 },
-            _ => Act::Scribble { peer, doc, delete: 3, insert: 4 },
+            1 => Act::Set { peer, doc, field: (second % 4) as u32, value: second as i64, remove: false },
+            _ => Act::Scribble { peer, doc, delete: 3, insert: 4, whole: false },
         };
         push(second * 1_000_000, act);
         if second % 10 == 0 {
@@ -116,6 +117,9 @@ impl Total {
         let cpu_us = spent.unwrap_or_else(|| self.began.elapsed().as_micros() as u64);
         for (mark, times) in &self.marks {
             writeln!(out, "mark {mark} {times}")?;
+        }
+        for limit in limits().filter(|limit| !self.marks.contains_key(*limit)) {
+            writeln!(out, "never {limit}")?;
         }
         writeln!(out, "done {} {cpu_us} {virtual_us} {events} {edits} {acked} {checks} {faults} {bytes}", self.count)
     }

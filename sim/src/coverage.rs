@@ -3,6 +3,8 @@
 //! A point is an event on a peer: actions may wait for one, traces name it, and each also serves as a mark. A mark
 //! is a situation that should occur at least sometimes, such as a fault at the right moment.
 
+use cosmicsync_protocol::testkit::limits::NAMES;
+
 macro_rules! names {
     ($(#[$doc:meta])* $enum:ident, $all:ident, $($variant:ident = $name:literal,)+) => {
         $(#[$doc])*
@@ -123,6 +125,11 @@ names! {
     BoundFollowed = "data.followed-by-one-bound",
     PartialChecked = "data.partial-checked",
     ForksChecked = "data.forks-checked",
+    ReadFailed = "store.read-failed",
+    PartialAtRest = "bodies.partial-at-rest",
+    StoppedWithEdits = "stop.with-edits-open",
+    Rewritten = "draft.set-whole",
+    FieldRemoved = "field.removed",
 }
 
 /// The states in which a fault can find a peer. The first that applies counts.
@@ -133,7 +140,12 @@ pub fn is_point(name: &str) -> bool {
     POINTS.contains(&name)
 }
 
+/// Returns the names of both sides of each limit of the core, each a mark.
+pub fn limits() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().flatten().copied()
+}
+
 /// Returns whether there is a point or mark of this name.
 pub fn is_mark(name: &str) -> bool {
-    is_point(name) || MARKS.contains(&name)
+    is_point(name) || MARKS.contains(&name) || limits().any(|limit| limit == name)
 }

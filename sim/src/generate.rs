@@ -4,9 +4,11 @@
 //! kind does not drown the others. Seeds rot when this file changes: keep plans, not seeds.
 
 mod databases;
+mod sizes;
 
-use crate::plan::{Act, Action, After, Bodies, Disk, How, Image, Key, Link, Peer, Plan, Tampering, Way, When};
+use crate::plan::{Act, Action, After, Bodies, Disk, How, Image, Key, Link, Peer, Plan, Sizes, Tampering, Way, When};
 use crate::random::{Keyed, purpose};
+use sizes::sizes;
 use std::num::NonZeroU64;
 
 /// Properties of generated plans.
@@ -197,6 +199,7 @@ pub fn generate(seed: u64, profile: &Profile) -> Plan {
     }
     faults(&mut draws, &mut plan, profile, end_us);
     core(&mut draws, &mut plan);
+    partial(&mut draws, &mut plan);
     buffers(&mut draws, &mut plan);
     plan
 }
@@ -244,9 +247,16 @@ fn settings(draws: &mut Draws, plan: &mut Plan, profile: &Profile) {
     core.idle_docs = draws.pick(&[0, 1, 2, 8]);
     core.run_bytes = draws.pick(&[1_000, 16 * 1024, 256 * 1024]);
     core.reads = draws.pick(&[1, 2, 16]);
-    core.window_bytes = draws.pick(&[1 << 20, 2 << 20]);
     core.acquainted = !draws.once_in(4);
     core.late_us = draws.pick(&[0, 0, 1_000, 30_000]);
+    core.read_us = draws.pick(&[30, 30, 5_000]);
+    core.unicode = draws.once_in(2);
+    core.rekey_messages = draws.pick(&[3, 20, 65_536]);
+    core.sizes = (!draws.once_in(4)).then(|| sizes(draws));
+    // A window takes three segments and an entry.
+    let has_small_runs = |sizes: &Sizes| sizes.segment_bytes < 10_000 && sizes.gathered_bytes < 10_000;
+    let may_be_small = core.sizes.as_ref().is_some_and(has_small_runs);
+    core.window_bytes = if may_be_small { draws.pick(&[64 << 10, 1 << 20]) } else { draws.pick(&[1 << 20, 2 << 20]) };
     plan.partitions = draws.pick(&[0, 0, 0, 1, 2]) as u32;
     for peer in 0..plan.peers.len() {
         plan.peers[peer] = Peer {
@@ -271,6 +281,9 @@ fn subset<T: Copy>(draws: &mut Draws, all: &[T], swarm: bool) -> Vec<T> {
 fn work(draws: &mut Draws, plan: &mut Plan, profile: &Profile, end_us: u64) {
     let mut kinds = subset(draws, if profile.apart { &APART } else { &WORK }, profile.swarm);
     kinds.push(Work::Insert);
+    if plan.core.window_bytes < 100_000 && draws.once_in(3) {
+        kinds.extend([Work::Large; 4]);
+    }
     if profile.apart {
         kinds.extend([Work::Member; 6]);
     }
@@ -314,8 +327,14 @@ fn one_work(draws: &mut Draws, kind: Work, peers: u64, docs: u32, partitions: u3
     match kind {
         Work::Insert => Act::Insert { peer, doc, urgent: draws.once_in(3), bytes: 0 },
         Work::Large => Act::Insert { peer, doc, urgent: false, bytes: draws.span_us(100, 20_000) as u32 },
-        Work::Scribble => Act::Scribble { peer, doc, delete: draws.below(6) as u32, insert: draws.below(9) as u32 },
-        Work::Set => Act::Set { peer, doc, field: draws.below(3) as u32, value: draws.below(100) as i64 },
+        Work::Scribble => {
+            let (delete, insert) = (draws.below(6) as u32, draws.below(9) as u32);
+            Act::Scribble { peer, doc, delete, insert, whole: draws.once_in(3) }
+        }
+        Work::Set => {
+            let (field, value) = (draws.below(3) as u32, draws.below(100) as i64);
+            Act::Set { peer, doc, field, value, remove: draws.once_in(4) }
+        }
         Work::Both => {
             let step = partitions + 1;
             let others: Vec<u32> = (0..docs).filter(|other| *other != doc && other % step == doc % step).collect();
@@ -504,7 +523,8 @@ fn one_fault(draws: &mut Draws, kind: Fault, plan: &Plan, end_us: u64) -> Vec<Ac
         Fault::SlowStore => vec![Act::SlowStore { peer, commit_us: draws.span_us(1_000, 2_000_000) }],
         Fault::FailStore => {
             let reopen_us = draws.span_us(1_000, 5_000_000);
-            vec![Act::FailStore { peer, nth: draws.below(4), full: draws.once_in(2), reopen_us }]
+            let (full, reads) = (draws.once_in(2), !plan.databases && draws.once_in(2));
+            vec![Act::FailStore { peer, nth: draws.below(4), full, reads, reopen_us }]
         }
         Fault::Clock => {
             let jump_ms = draws.within(0, 86_400_000) as i64 - 43_200_000;
@@ -521,6 +541,19 @@ fn one_fault(draws: &mut Draws, kind: Fault, plan: &Plan, end_us: u64) -> Vec<Ac
 
 fn bodies(draws: &mut Draws) -> Bodies {
     draws.pick(&[Bodies::All, Bodies::None, Bodies::Newest(1), Bodies::Newest(4)])
+}
+
+/// Sometimes has a peer keep its policy to the end, if the others reach each other without it.
+fn partial(draws: &mut Draws, plan: &mut Plan) {
+    if !draws.once_in(4) {
+        return;
+    }
+    let peer = draws.below(plan.peers.len() as u64) as usize;
+    let links = plan.links.iter().filter(|link| link.from == peer || link.to == peer).count();
+    if plan.bounds.core.is_empty() && plan.peers.len() > 2 && links == 1 {
+        plan.peers[peer].partial = true;
+        plan.peers[peer].bodies = draws.pick(&[Bodies::None, Bodies::Newest(1), Bodies::Newest(3)]);
+    }
 }
 
 /// Sometimes draws a smaller core: peers that are connected without the others.

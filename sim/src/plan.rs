@@ -17,6 +17,7 @@ pub use ask::{Ask, Change};
 pub use check::PlanError;
 pub use tell::FAULTS;
 
+use cosmicsync_protocol::config::{Limits, Steps};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU64;
 
@@ -77,7 +78,7 @@ pub struct Core {
     pub reads: usize,
     /// Most bytes that one run of entries carries.
     pub run_bytes: usize,
-    /// Bytes of entries in flight; at least a mebibyte.
+    /// Bytes of entries in flight; more than the largest entry of the run.
     pub window_bytes: u64,
     /// True if every device knows all others when the run begins; otherwise it knows only those that joined before
     /// it.
@@ -89,6 +90,72 @@ pub struct Core {
     /// Number of changes, documents and rows that databases handle in one step; if absent, as shipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
+    /// Duration of a read from a store, in microseconds.
+    #[serde(skip_serializing_if = "Core::is_usual")]
+    pub read_us: u64,
+    /// True if people type letters of all scripts, and signs that take several characters.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub unicode: bool,
+    /// Sizes of the core's steps; if absent, as shipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sizes: Option<Sizes>,
+}
+
+/// Sizes of the core's steps, as in [`Steps`], [`Limits`] and [`Config`](cosmicsync_protocol::config::Config).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "they are documented where they apply")]
+pub struct Sizes {
+    pub read_bytes: usize,
+    pub index_bytes: usize,
+    pub read_entries: usize,
+    pub gathered_bytes: usize,
+    pub gathered_docs: usize,
+    pub segment_entries: u64,
+    pub segment_bytes: u64,
+    pub kept_values: usize,
+    pub made_docs: usize,
+    pub made_values: usize,
+    pub bulk_docs: usize,
+    pub bulk_bytes: usize,
+    pub section_bytes: usize,
+    pub leaf_items: usize,
+    pub chunk_bytes: usize,
+    pub changes: usize,
+    pub names: usize,
+    pub walk_items: usize,
+    pub walk_bytes: usize,
+    pub frame_bytes: usize,
+    pub absent: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        let (steps, limits) = (Steps::default(), Limits::default());
+        Self {
+            read_bytes: steps.read_bytes,
+            index_bytes: steps.index_bytes,
+            read_entries: steps.read_entries,
+            gathered_bytes: steps.gathered_bytes,
+            gathered_docs: steps.gathered_docs,
+            segment_entries: steps.segment_entries,
+            segment_bytes: steps.segment_bytes,
+            kept_values: steps.kept_values,
+            made_docs: steps.made_docs,
+            made_values: steps.made_values,
+            bulk_docs: steps.bulk_docs,
+            bulk_bytes: steps.bulk_bytes,
+            section_bytes: steps.section_bytes,
+            leaf_items: steps.leaf_items,
+            chunk_bytes: limits.chunk_bytes_max,
+            changes: limits.changes_max,
+            names: limits.names_max,
+            walk_items: limits.walk_items_max,
+            walk_bytes: limits.walk_bytes_max,
+            frame_bytes: limits.frame_bytes_max,
+            absent: limits.absent_max,
+        }
+    }
 }
 
 impl Default for Core {
@@ -107,7 +174,18 @@ impl Default for Core {
             late_us: 0,
             rekey_messages: 65_536,
             batch: None,
+            read_us: Self::READ_US,
+            unicode: false,
+            sizes: None,
         }
+    }
+}
+
+impl Core {
+    const READ_US: u64 = 30;
+
+    const fn is_usual(read_us: &u64) -> bool {
+        *read_us == Self::READ_US
     }
 }
 

@@ -67,6 +67,7 @@ pub(crate) mod purpose {
     pub(crate) const VALUE: u64 = 19;
     pub(crate) const ASK: u64 = 20;
     pub(crate) const APP: u64 = 21;
+    pub(crate) const TOLD: u64 = 22;
 }
 
 #[cfg(test)]

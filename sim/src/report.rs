@@ -46,13 +46,25 @@ pub enum OracleId {
     O20,
     /// A client whom rules bind is shown what they allow, and nothing else.
     O21,
+    /// An edit has the effect that it names, and concurrent ones leave an allowed value.
+    O22,
+    /// Callers are told the truth, and once.
+    O23,
+    /// A stop in good order keeps all edits; edits are safe in time, and links are back in time.
+    O24,
+    /// Peers that know each other reconnect cheaply.
+    O25,
+    /// Credit adds up, and caches keep within their limits.
+    O26,
+    /// Partial replicas hold what their policy says.
+    O27,
     /// A rule of an app: see [`App`](crate::App). Not part of [`Self::ALL`].
     App,
 }
 
 impl OracleId {
     /// Every oracle of the specification.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 26] = [
         Self::O1,
         Self::O2,
         Self::O3,
@@ -73,6 +85,12 @@ impl OracleId {
         Self::O19,
         Self::O20,
         Self::O21,
+        Self::O22,
+        Self::O23,
+        Self::O24,
+        Self::O25,
+        Self::O26,
+        Self::O27,
     ];
 
     /// Returns the oracle's demand, in one sentence for people. `spec/invariants.md` gives it in full.
@@ -106,6 +124,12 @@ impl OracleId {
             Self::O19 => "a document is reported valid exactly if it matches the schema of its collection",
             Self::O20 => "the feed reports each durable change once and in order, and no change that a crash undoes",
             Self::O21 => "a client whom rules bind is shown exactly the documents that the rules allow",
+            Self::O22 => "an edit does what it says, and concurrent edits leave a value that one of them explains",
+            Self::O23 => "each edit has one verdict that is true, each change is announced, and figures are right",
+            Self::O24 => "a stop in good order loses nothing; edits are safe, and links back, within their bounds",
+            Self::O25 => "peers that know each other and have nothing new reconnect without comparing their logs",
+            Self::O26 => "credit is neither lost nor made, and caches keep within their limits",
+            Self::O27 => "a partial replica holds the entries that its policy names",
             Self::App => "the rules of the app itself hold; the one that is broken is named",
         }
     }

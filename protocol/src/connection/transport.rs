@@ -86,7 +86,7 @@ impl Transport {
             return Err(self.fail(TransportError::Failed));
         }
         self.sent += 1;
-        if self.sent.is_multiple_of(self.rekey_messages) {
+        if reached!(Rekey, self.sent.is_multiple_of(self.rekey_messages)) {
             self.noise.rekey_outgoing();
         }
         Ok(())

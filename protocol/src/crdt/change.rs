@@ -127,7 +127,11 @@ pub(super) fn splice_between<'a>(old: &str, new: &'a str) -> Splice<'a> {
     let suffix: usize =
         old_rest.chars().rev().zip(new_rest.chars().rev()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
     Splice {
-        at: old[..prefix].chars().count(),
+        at: if planted!("text.counts-utf16") {
+            old[..prefix].encode_utf16().count().min(old.chars().count())
+        } else {
+            old[..prefix].chars().count()
+        },
         delete: old_rest[..old_rest.len() - suffix].chars().count(),
         insert: &new_rest[..new_rest.len() - suffix],
     }

@@ -298,6 +298,7 @@ impl Replica {
     pub fn set_deleted(&mut self, deleted: bool) -> Result<(), ChangeError> {
         self.untaken = self.untaken.plus(Cost { bytes: 64, ops: 1 });
         let peer = self.peer;
+        let deleted = deleted || planted!("doc.stays-deleted");
         self.guarded(|doc| gone::write(doc, peer, deleted))?.map_err(|_| ChangeError::Refused)?;
         self.see_own_end()?;
         Ok(())
@@ -512,6 +513,7 @@ fn edit(doc: &LoroDoc, change: &Change, texts: &TextPaths) -> LoroResult<()> {
                 _ => Err(misplaced()),
             }
         }
+        Change::Remove { path } if planted!("field.not-removed") && path.len() == 1 => Ok(()),
         Change::Remove { path } => match parent(doc, path)? {
             (Node::Map(map), Step::Key(key), above) => {
                 Writer::new(doc, texts, Vec::new()).remove(&map, key, above.len())
@@ -520,11 +522,15 @@ fn edit(doc: &LoroDoc, change: &Change, texts: &TextPaths) -> LoroResult<()> {
             _ => Err(misplaced()),
         },
         Change::Insert { path, index, values } => {
-            Writer::new(doc, texts, path.clone()).insert(&list(doc, path)?, *index, values)
+            let index = if planted!("list.in-front") { 0 } else { *index };
+            Writer::new(doc, texts, path.clone()).insert(&list(doc, path)?, index, values)
         }
         Change::Delete { path, index, len } => list(doc, path)?.delete(*index, *len),
         Change::Splice { path, at, delete, insert } => match stand(doc, path)? {
-            Node::Text(text) => splice(&text, &Splice { at: *at, delete: *delete, insert }),
+            Node::Text(text) => {
+                let kept = usize::from(planted!("text.deletes-less") && *delete > 2);
+                splice(&text, &Splice { at: *at, delete: *delete - kept, insert })
+            }
             Node::Map(_) | Node::List(_) | Node::Counter(_) | Node::Plain(_) => Err(misplaced()),
         },
         Change::Add { path, by } => match parent(doc, path)? {

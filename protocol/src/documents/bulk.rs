@@ -5,6 +5,7 @@
 //! whose root is boxed once. If documents need not be erasable alone, many of them share a section and a key.
 
 use super::cache::{Snapshot, encode_snapshot};
+use crate::config::Steps;
 use crate::crdt::{ChangeError, Meta, TextPaths, Value, encode_and_read, encode_new};
 use crate::identity::peer_id;
 use crate::ids::{CollectionId, DocId, DocRef, EntryRef, LogNo, PartNo};
@@ -17,12 +18,6 @@ use crate::sealed::{KeyNode, Seed, leaf_seeds};
 use crate::storage::Table;
 use std::borrow::Cow;
 
-/// Most plain bytes of one entry. Compressed they take about 240 KB at most.
-const ENTRY_PLAIN_BYTES: usize = 384 * 1024;
-/// Most documents of one entry.
-const ENTRY_DOCS_MAX: usize = 4096;
-/// Most plain bytes of one section of several documents: reading one of them inflates the section.
-const SECTION_PLAIN_BYTES: usize = 64 * 1024;
 /// Number of documents from which on a dictionary is worthwhile even without text: they share codes.
 const SHARING_MIN: usize = 8;
 
@@ -134,7 +129,9 @@ pub(crate) fn append(
     // Ids in ascending order take least space, and documents that share a section must be in that order.
     updates.sort_by_key(|(doc, _)| *doc);
     let mut written = Vec::with_capacity(updates.len());
-    for now in in_runs(&updates, ENTRY_DOCS_MAX, ENTRY_PLAIN_BYTES) {
+    let steps = &ledger.config.steps;
+    let (docs_max, bytes_max) = (steps.bulk_docs, steps.bulk_bytes);
+    for now in in_runs(&updates, docs_max, bytes_max) {
         append_entries(ledger, log, bulk, now, batch, &mut written)?;
     }
     for (doc, row) in values {
@@ -163,6 +160,7 @@ fn in_runs(
             bytes <= bytes_max
         });
         let (now, later) = rest.split_at_checked(fits.count().max(1))?;
+        reached!(BulkRun, !later.is_empty());
         rest = later;
         Some(now)
     })
@@ -198,7 +196,7 @@ fn append_entry(
 ) -> Result<(), SealError> {
     let here = EntryRef { log, seq: ledger.registry.log(log).next_seq() };
     let Some(partition) = ledger.registry.log(log).owner().map(|owner| owner.partition) else { return Ok(()) };
-    let bodies = bodies(docs, bulk.erasable);
+    let bodies = bodies(docs, bulk.erasable, &ledger.config.steps);
     let count = bodies.len() as u32;
     let root: Seed = ledger.entropy.bytes();
     let seeds = leaf_seeds(&root, count);
@@ -239,12 +237,12 @@ struct Body<'a> {
     docs: Vec<(DocId, Option<u32>)>,
 }
 
-fn bodies(docs: &[(DocId, Vec<u8>)], erasable: Erasable) -> Vec<Body<'_>> {
+fn bodies<'a>(docs: &'a [(DocId, Vec<u8>)], erasable: Erasable, steps: &Steps) -> Vec<Body<'a>> {
     match erasable {
         Erasable::Alone => {
             docs.iter().map(|(doc, update)| Body { bytes: update.into(), docs: vec![(*doc, None)] }).collect()
         }
-        Erasable::Together => in_runs(docs, ENTRY_DOCS_MAX, SECTION_PLAIN_BYTES)
+        Erasable::Together => in_runs(docs, steps.bulk_docs, steps.section_bytes)
             .map(|run| Body {
                 bytes: join_parts(run.iter().map(|(_, update)| &update[..])).into(),
                 docs: (0..).map(Some).zip(run).map(|(part, (doc, _))| (*doc, part)).collect(),

@@ -19,12 +19,6 @@ use crate::storage::Op;
 use crate::time::{Deadline, Reason};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Gathered plain bytes above which edits are flushed before another is taken: with a whole transaction on
-/// top, the entry stays within its limit.
-const GATHERED_BYTES_MAX: usize = 128 * 1024;
-/// Number of gathered documents at which edits are flushed: each cites its dependencies, and the room in a
-/// header is limited.
-const GATHERED_DOCS_MAX: usize = 512;
 /// Most entries of gathered edits on their way to the store before edits gather for the next one.
 const ENTRIES_UNDER_WAY_MAX: usize = 2;
 
@@ -126,7 +120,9 @@ impl Documents {
         }
         // An entry holds one partition's edits, and a transaction lies whole in one entry.
         let has_undo = edits.iter().any(|(_, edit)| matches!(edit, Edit::Undo { .. }));
-        let is_full = has_undo || self.plain_bytes >= GATHERED_BYTES_MAX || self.dirty.len() >= GATHERED_DOCS_MAX;
+        let steps = &ledger.config.steps;
+        let is_large = reached!(GatheredBytes, self.plain_bytes >= steps.gathered_bytes);
+        let is_full = has_undo || is_large || reached!(GatheredDocs, self.dirty.len() >= steps.gathered_docs);
         if is_full || self.dirty.iter().any(|doc| doc.partition != part) {
             self.flush(ledger);
         }
@@ -251,8 +247,11 @@ impl Documents {
     /// one.
     fn schedule(&mut self, ledger: &mut Ledger) {
         let now = ledger.now.mono_us;
-        let window_ends = self.last_flush_us.saturating_add(ledger.config.coalesce_us);
-        if self.under_way < ENTRIES_UNDER_WAY_MAX && (self.urgent || now >= window_ends) {
+        let late_us = if planted!("flush.late") { 5_000_000 } else { 0 };
+        let window_ends = self.last_flush_us.saturating_add(ledger.config.coalesce_us + late_us);
+        if !reached!(EntriesUnderWay, self.under_way >= ENTRIES_UNDER_WAY_MAX)
+            && (self.urgent && !planted!("urgent.waits") || now >= window_ends)
+        {
             self.flush(ledger);
         } else {
             self.flush_at_us.get_or_insert(window_ends.max(now));

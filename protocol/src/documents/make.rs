@@ -19,18 +19,12 @@ use crate::sealed::Seed;
 use crate::storage::{Row, Scan, StoreError, Table};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Most bytes of an index, or of values, that are read in one piece.
-const SCAN_BYTES_MAX: usize = 256 * 1024;
 /// Most documents that are sorted together. In a larger partition an entry may be opened once per such
 /// window.
 const WINDOW_DOCS: usize = 65_536;
 /// Most entries that are read in one piece.
 const ENTRIES_MAX: usize = 4;
-/// Most documents of one step, and most plain bytes of their sections: some milliseconds of work.
-const STEP_DOCS: usize = 48;
 const STEP_BYTES: usize = 64 * 1024;
-/// Most values of one commit, and most commits under way.
-const COMMIT_VALUES: usize = 256;
 const COMMITS_MAX: usize = 4;
 /// Most documents that are open for a pass at one time.
 const OPENING_MAX: usize = 16;
@@ -213,7 +207,7 @@ impl Documents {
             commits: 0,
             passed: 0,
         };
-        pass.read_index(ledger, scan_prefix(Table::Index, &part_key(partition), SCAN_BYTES_MAX));
+        pass.read_index(ledger, scan_prefix(Table::Index, &part_key(partition), ledger.config.steps.index_bytes));
         self.maker.pass = Some(pass);
     }
 
@@ -270,7 +264,10 @@ impl Documents {
 
     fn step(&mut self, ledger: &mut Ledger, pass: &mut Pass) {
         let (mut docs, mut bytes) = (0, 0);
-        while docs < STEP_DOCS && bytes < STEP_BYTES && pass.commits < COMMITS_MAX {
+        while !reached!(MadeDocs, docs >= ledger.config.steps.made_docs)
+            && bytes < STEP_BYTES
+            && pass.commits < COMMITS_MAX
+        {
             let Some(todo) = pass.todo.front() else { break };
             let (doc, row, alone) = (todo.doc, todo.row, todo.alone);
             // The value of an open document is kept when it is closed.
@@ -299,7 +296,9 @@ impl Documents {
                 bytes += length;
             }
             docs += 1;
-            if pass.made >= COMMIT_VALUES && ledger.submit_unsaved_for(pass.work(MakeStep::Stored)) {
+            if reached!(MadeValues, pass.made >= ledger.config.steps.made_values)
+                && ledger.submit_unsaved_for(pass.work(MakeStep::Stored))
+            {
                 (pass.made, pass.commits) = (0, pass.commits + 1);
             }
         }
@@ -359,7 +358,7 @@ impl Pass {
             return;
         };
         let to = rows::scan_behind(scan, &doc_key(end.doc)).from;
-        let values = Scan::of(Table::Value, doc_key(first.doc), to, SCAN_BYTES_MAX);
+        let values = Scan::of(Table::Value, doc_key(first.doc), to, ledger.config.steps.index_bytes);
         ledger.store.scan(values.clone(), self.work(MakeStep::Values(values)));
     }
 

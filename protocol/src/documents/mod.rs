@@ -30,11 +30,6 @@ pub use cache::{Snapshot, decode_snapshot};
 pub use deeds::EntryDeed;
 pub use edit::{Edit, EditError};
 
-/// Most bytes of an index that are read in one piece.
-const INDEX_BYTES_MAX: usize = 1024 * 1024;
-/// Most entries that are requested in one piece.
-const ENTRIES_MAX: usize = 256;
-
 /// Compression ratio that a body may reach before it is charged to [`INFLATED_BYTES_MAX`].
 const INFLATION: usize = 16;
 /// Most bytes that the bodies of one open document may inflate to beyond [`INFLATION`], so that memory use
@@ -248,7 +243,7 @@ impl Documents {
     /// Drops the documents that were closed longest ago, beyond the limit, except examined ones. Edits are
     /// flushed before.
     pub(super) fn evict(&mut self, ledger: &mut Ledger) {
-        while self.idle.len() > ledger.config.idle_docs_max && !planted!("doc.not-let-go") {
+        while reached!(IdleDocs, self.idle.len() > ledger.config.idle_docs_max) && !planted!("doc.not-let-go") {
             let done = self.idle.iter().position(|doc| !self.examined.contains(doc));
             let Some(doc) = done.and_then(|at| self.idle.remove(at)) else { break };
             if self.dirty.contains(&doc) {
@@ -460,7 +455,9 @@ impl Documents {
 
     /// Flushes edits and keeps the values of open documents, before the end.
     pub(crate) fn shut_down(&mut self, ledger: &mut Ledger) {
-        self.flush(ledger);
+        if !planted!("stop.unflushed") {
+            self.flush(ledger);
+        }
         for (doc, state) in &mut self.docs {
             cache::keep(ledger, *doc, state);
         }
@@ -588,7 +585,7 @@ impl Doc {
 
 /// Asks the store for a document's index.
 fn read_index(ledger: &mut Ledger, doc: DocRef, life: u64) {
-    let scan = scan_prefix(Table::Index, &rows::doc_key(doc), INDEX_BYTES_MAX);
+    let scan = scan_prefix(Table::Index, &rows::doc_key(doc), ledger.config.steps.index_bytes);
     ledger.store.scan(scan.clone(), Work::Doc { doc, life, step: DocStep::Index(scan) });
 }
 
@@ -602,7 +599,7 @@ fn index_rows(ledger: &mut Ledger, doc: DocRef, state: &mut Doc, scan: Scan, fou
             state.wait_for(row);
         }
     }
-    if let (true, Some(last)) = (more, last) {
+    if let (true, Some(last)) = (reached!(IndexBytes, more) && !planted!("index.page-once"), last) {
         let scan = scan_on(&scan, &last);
         ledger.store.scan(scan.clone(), Work::Doc { doc, life: state.life, step: DocStep::Index(scan) });
         state.reading += 1;
@@ -627,7 +624,9 @@ fn fetch(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
     // Also entries in memory that could not be opened: when their key box is read, they may have left the
     // cache.
     let wanted: Vec<EntryRef> = state.needed().into_iter().collect();
-    for chunk in wanted.chunks(ENTRIES_MAX) {
+    let max = ledger.config.steps.read_entries;
+    reached!(ReadEntries, wanted.len() > max);
+    for chunk in wanted.chunks(max) {
         let keys = chunk.iter().map(|at| (Table::Entry, entry_key(*at))).collect();
         ledger.store.get(keys, Work::Doc { doc, life: state.life, step: DocStep::Entries(chunk.to_vec()) });
         state.reading += 1;

@@ -538,7 +538,9 @@ impl Endpoint {
                     DocStep::Entries(_) => DocStep::Entries(Vec::new()),
                 };
                 self.documents.handle_rows(&mut self.ledger, doc, life, step, Err(()), &mut self.events);
-                self.events.push_back(Event::StoreFailed { error });
+                if !planted!("read.failed-unsaid") {
+                    self.events.push_back(Event::StoreFailed { error });
+                }
             }
             Work::App(id) => self.events.push_back(Event::Read { id, result: ReadResult::Failed(error) }),
             Work::Make { pass, step } => {
@@ -552,10 +554,16 @@ impl Endpoint {
             Work::ForkIndex(_) => self.events.push_back(Event::StoreFailed { error }),
             Work::Serve { link, log, part } => {
                 let entries = if part.is_branch() { ServePart::BranchEntries } else { ServePart::Entries };
+                if planted!("serve.failed-unsaid") {
+                    return;
+                }
                 self.links.handle_serve(&self.ledger, link, log, entries, Vec::new());
                 self.events.push_back(Event::StoreFailed { error });
             }
             Work::Entries(log) => {
+                if planted!("entries.failed-unsaid") {
+                    return;
+                }
                 self.ledger.handle_entries(log, &[]);
                 self.events.push_back(Event::StoreFailed { error });
             }
@@ -583,6 +591,9 @@ impl Endpoint {
                 }
                 Effect::Committed(commits) => {
                     committed += 1;
+                    if planted!("verdict.twice") {
+                        self.events.push_back(Event::Committed { commits: commits.clone() });
+                    }
                     self.events.push_back(Event::Committed { commits });
                 }
                 Effect::Admitted { link, accept, device, space } => {

@@ -7,6 +7,7 @@ use crate::event::Process;
 use crate::ids::{DeviceId, DocRef, EntryRef, LinkId, LogId, LogNo, PartNo, SpaceNo};
 use crate::log::read::EntryReader;
 use crate::log::weight::Weight;
+use crate::sync::session::Credit;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -29,6 +30,10 @@ pub struct LinkInfo {
     pub messages_in: u64,
     /// Transport messages sent.
     pub messages_out: u64,
+    /// Number of repair walks on the link.
+    pub walks: u64,
+    /// Credit for entries.
+    pub credit: Credit,
     /// Number of messages, runs and notes that wait for the link.
     pub queued: usize,
     /// Spaces that both ends have opened on the link. The value is true once all that is known of the space
@@ -89,6 +94,8 @@ pub struct Stats {
     pub store_requests: usize,
     /// Number of documents that are read, or will be, to republish their excluded entries.
     pub examining: usize,
+    /// Bytes of the cache of recent entries, and the number of entries in it.
+    pub recent: (usize, usize),
     /// Bytes of the entries that this store wrote since its start, by use, durable or not.
     pub written: Weight,
 }
@@ -108,6 +115,7 @@ impl Endpoint {
             gathered: self.documents.gathered(),
             store_requests: self.ledger.store.under_way(),
             examining: self.documents.examining(&self.ledger),
+            recent: self.ledger.entry_cache.size(),
             written: self.ledger.written,
         }
     }
@@ -128,7 +136,7 @@ impl Endpoint {
                 device: log.owner().map(|owner| owner.device),
                 entries: log.durable.tip.as_ref().map_or(0, |tip| tip.seq + 1),
                 h: log.durable.tip.as_ref().map(|tip| tip.h),
-                held: count(&log.durable.held),
+                held: count(&log.durable.held) + u64::from(planted!("held.miscounted") && log.durable.held.contains(2)),
                 read: count(&log.durable.indexed),
                 mine: log.mine,
                 closed: log.closed,

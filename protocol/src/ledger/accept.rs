@@ -213,7 +213,7 @@ impl Ledger {
             return fits;
         }
         if fits {
-            log.stage_run(run.start, before[0], bytes, head, &mut batch.ops);
+            log.stage_run(run.start, before[0], bytes, head, &self.config.steps, &mut batch.ops);
         } else {
             log.stage_fill(run.start, before[0], head.seq);
         }

@@ -116,7 +116,7 @@ impl Ledger {
         self.entry_cache.insert(at, held);
         let log = self.registry.log_mut(no);
         log.wrote = seq + 1;
-        log.stage_run(seq, h_prev, len, head, &mut batch.ops);
+        log.stage_run(seq, h_prev, len, head, &self.config.steps, &mut batch.ops);
         log.staged_mut().indexed.insert(seq..=seq);
         batch.touch(no, true);
         self.note_citations(no, header);

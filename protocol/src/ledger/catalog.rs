@@ -121,6 +121,7 @@ impl Catalog for View<'_> {
             card: log.card_bytes().clone(),
             tip: log.durable.tip.as_ref().map(|tip| Tip { seq: tip.seq, h: tip.h, signature: tip.signature }),
             entries_to: log.durable.held.iter().next_back().map_or(0, |range| range.end() + 1),
+            is_peers: log.owner().is_some_and(|owner| owner.device == self.peer),
             leaves: self.ledger.registry.leaves(log.no).iter().map(|leaf| (leaf.seq, leaf.h)).collect(),
         }
     }
@@ -180,7 +181,9 @@ impl Catalog for View<'_> {
             // Only its author could leave out this much of a log: links to others continue without it.
             Some(log) if self.ledger.registry.log(log).durable.held.len() >= SCATTERED_MAX => Bodies::HeadOnly,
             Some(log) if self.ledger.registry.log(log).control => Bodies::All,
+            Some(_) if planted!("policy.ignored") => Bodies::All,
             Some(log) => match self.ledger.bodies(space) {
+                Bodies::Newest(_) if planted!("newest.none") => Bodies::HeadOnly,
                 Bodies::Newest(newest) => match self.ledger.registry.newest_in(log, newest) {
                     0 => Bodies::HeadOnly,
                     left => Bodies::Newest(left),

@@ -15,9 +15,6 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Most bytes that are read in one piece when hashes and citations are collected.
-const PAGE_BYTES_MAX: usize = 1024 * 1024;
-
 /// State of the collection of hashes and citations.
 #[derive(Debug, Default)]
 pub(crate) struct ForkIndex {
@@ -81,7 +78,7 @@ impl Ledger {
             return;
         }
         if !core::mem::replace(&mut self.fork_index.asked, true) {
-            let scan = Scan::of(Table::Entry, Bytes::new(), Bytes::new(), PAGE_BYTES_MAX);
+            let scan = Scan::of(Table::Entry, Bytes::new(), Bytes::new(), self.config.steps.read_bytes);
             self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Cites(scan)));
         }
         let suspects: Vec<LogNo> = self.fork_index.suspects.iter().copied().collect();
@@ -120,7 +117,7 @@ impl Ledger {
         }
         self.fork_index.tracing.insert(no);
         let from = entry_key(EntryRef { log: no, seq: next });
-        let scan = Scan::of(Table::Entry, from, log_key(LogNo(no.0 + 1)), PAGE_BYTES_MAX);
+        let scan = Scan::of(Table::Entry, from, log_key(LogNo(no.0 + 1)), self.config.steps.read_bytes);
         self.store.scan(scan, Work::ForkIndex(ForkStep::Trace(no)));
     }
 
@@ -180,7 +177,7 @@ impl Ledger {
         let cuts: Vec<_> = self.registry.iter().filter_map(|log| Some((log.no, log.cut()?))).collect();
         for (no, cut) in cuts {
             let from = entry_key(EntryRef { log: no, seq: cut });
-            let scan = Scan::of(Table::Entry, from, log_key(LogNo(no.0 + 1)), PAGE_BYTES_MAX);
+            let scan = Scan::of(Table::Entry, from, log_key(LogNo(no.0 + 1)), self.config.steps.read_bytes);
             self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Cut(no, scan)));
         }
     }

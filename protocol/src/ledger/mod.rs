@@ -65,9 +65,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store_queue::StoreQueue;
 
-/// Most materialised values that wait for a commit.
-const CACHED_MAX: usize = 512;
-
 /// Purpose of a store request, handled at its completion.
 #[derive(Debug)]
 pub(crate) enum Work {
@@ -333,7 +330,7 @@ impl Ledger {
         let space = self.space(self.partition(doc.partition).space);
         let deleted = deleted.map(|name| space.collection(name));
         self.cached.insert(doc, (row, deleted));
-        if self.cached.len() >= CACHED_MAX {
+        if reached!(KeptValues, self.cached.len() >= self.config.steps.kept_values) {
             self.submit_unsaved();
         }
     }

@@ -27,13 +27,10 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Most bytes of a log that are read back in one piece.
-const READ_BYTES_MAX: usize = 1024 * 1024;
-
 /// Number of documents in one commit after which further entries are read in the next, which bounds its
 /// memory.
 const INDEXED_MAX: usize = 4096;
-/// Most logs that are read back at one time: each takes up to [`READ_BYTES_MAX`].
+/// Most logs that are read back at one time: each takes up to [`Steps::read_bytes`](crate::config::Steps::read_bytes).
 const READING_MAX: usize = 8;
 
 /// Result of an attempt to read an entry.
@@ -84,7 +81,7 @@ impl Ledger {
         if core::mem::take(&mut self.woken) {
             self.waking.clone_from(&self.unread);
         }
-        while self.reading.len() < READING_MAX
+        while !reached!(Reading, self.reading.len() >= READING_MAX)
             && let Some(no) = self.waking.pop_first()
         {
             if !self.reading.contains(&no) {
@@ -118,7 +115,7 @@ impl Ledger {
         self.reading.insert(no);
         let from = entry_key(EntryRef { log: no, seq });
         let to = log_key(LogNo(no.0 + 1));
-        self.store.scan(Scan::of(Table::Entry, from, to, READ_BYTES_MAX), Work::Entries(no));
+        self.store.scan(Scan::of(Table::Entry, from, to, self.config.steps.read_bytes), Work::Entries(no));
     }
 
     /// Takes requested entries.

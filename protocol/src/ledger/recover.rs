@@ -29,9 +29,6 @@ use crate::time::Now;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Most bytes that are read in one piece.
-const READ_BYTES_MAX: usize = 1024 * 1024;
-
 /// Reason why a store could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecoverError {
@@ -92,7 +89,7 @@ impl Loading {
     }
 
     fn read_table(&mut self, at: usize) {
-        let scan = Scan::of(TABLES[at], Bytes::new(), Bytes::new(), READ_BYTES_MAX);
+        let scan = Scan::of(TABLES[at], Bytes::new(), Bytes::new(), self.ledger.config.steps.read_bytes);
         self.store.scan(scan.clone(), (at, scan));
     }
 
@@ -114,6 +111,7 @@ impl Loading {
             StoreDone::Committed { .. } | StoreDone::Got { .. } => (Vec::new(), false),
         };
         self.fresh &= rows.is_empty();
+        let more = reached!(ReadBytes, more) && !planted!("recover.page-once");
         for (row_key, row) in &rows {
             self.ledger
                 .restore_row(TABLES[at], row_key, row, &mut self.found)
@@ -164,7 +162,7 @@ struct Found {
 impl Ledger {
     fn empty(config: Config, now: Now, entropy: &Entropy) -> Self {
         let keys = DeviceKeys::generate(&mut entropy.child("device"));
-        let entry_cache = EntryCache::new(config.recent_bytes_max);
+        let (entry_cache, leaf_max) = (EntryCache::new(config.recent_bytes_max), config.steps.leaf_items);
         Self {
             config,
             now,
@@ -176,7 +174,7 @@ impl Ledger {
             partitions: Vec::new(),
             credentials: BTreeMap::new(),
             bodies: BTreeMap::new(),
-            registry: Registry::default(),
+            registry: Registry::new(leaf_max),
             signing: BTreeMap::new(),
             control_logs: BTreeMap::new(),
             cursors: BTreeMap::new(),

@@ -9,6 +9,7 @@ mod row;
 use super::progress::{Edge, Progress};
 use super::rows::{delete, entry_key, put};
 use crate::codec::{CodecError, Reader, Write};
+use crate::config::Steps;
 use crate::ids::{DeviceId, EntryRef, LogId, LogNo, PartNo, SpaceNo};
 use crate::log::card::{CardPlace, Lane, LogCard};
 use crate::log::head::Head;
@@ -16,11 +17,6 @@ use crate::storage::{Op, Table};
 use crate::sync::trie::{self, ItemHash, Trie};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Heads are kept where a segment of at most this many entries ends, and at the tip.
-pub(crate) const SEGMENT_ENTRIES_MAX: u64 = 64;
-/// A segment also ends once its entries reach this many bytes.
-pub(crate) const SEGMENT_BYTES_MIN: u64 = 256 * 1024;
 
 /// Most ranges of entries that the row of a log may name. Well before this, entries that touch none of them
 /// end the link.
@@ -202,12 +198,22 @@ impl Log {
     ///
     /// An inner head is removed when a later one of the same segment comes. Heads at segment ends stay, so
     /// that any stretch of a log can be served with a head that proves it.
-    pub(crate) fn stage_run(&mut self, start: u64, h_prev: [u8; 32], bytes: u64, head: Head, ops: &mut Vec<Op>) {
+    pub(crate) fn stage_run(
+        &mut self,
+        start: u64,
+        h_prev: [u8; 32],
+        bytes: u64,
+        head: Head,
+        steps: &Steps,
+        ops: &mut Vec<Op>,
+    ) {
         let no = self.no;
         let staged = self.staged_mut();
         let next = staged.tip.as_ref().map_or(0, |tip| tip.seq + 1);
         let (from, total) = (staged.segment.0, staged.segment.1 + bytes);
-        let full = start != next || head.seq + 1 - from >= SEGMENT_ENTRIES_MAX || total >= SEGMENT_BYTES_MIN;
+        let full = start != next
+            || reached!(SegmentEntries, head.seq + 1 - from >= steps.segment_entries)
+            || reached!(SegmentBytes, total >= steps.segment_bytes);
         if start == next && next > from {
             ops.push(delete(Table::Head, entry_key(EntryRef { log: no, seq: next - 1 })));
         }
@@ -258,7 +264,7 @@ impl Log {
 
 /// State that peers compare: one trie of logs for each partition, one trie of partitions for the space, and
 /// the journal.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Summary {
     pub(crate) partitions: BTreeMap<[u8; 16], Trie>,
     pub(crate) space: Trie,
@@ -271,6 +277,16 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
+    const fn new(leaf_max: usize) -> Self {
+        Self {
+            partitions: BTreeMap::new(),
+            space: Trie::with_leaf_max(leaf_max),
+            behind: BTreeSet::new(),
+            journal: BTreeMap::new(),
+            next_position: 0,
+        }
+    }
+
     /// Returns the end of the durable journal.
     pub(crate) fn position(&self) -> u64 {
         self.journal.last_key_value().map_or(0, |(position, _)| *position)
@@ -302,11 +318,11 @@ impl Summary {
         }
     }
 
-    fn publish(&mut self, log: &Log, before: u64, item: Option<ItemHash>) {
+    fn publish(&mut self, log: &Log, before: u64, item: Option<ItemHash>, leaf_max: usize) {
         self.note(log, before);
         let Some(item) = item.filter(|_| log.durable.tip.is_some()) else { return };
         let token = log.place().partition_token;
-        let trie = self.partitions.entry(token).or_default();
+        let trie = self.partitions.entry(token).or_insert_with(|| Trie::with_leaf_max(leaf_max));
         trie.set(log.id, item);
         let root = trie.root();
         self.space.set(LogId(padded(token)), padded(root));
@@ -324,14 +340,20 @@ pub(crate) fn padded(token: [u8; 16]) -> [u8; 32] {
 }
 
 /// All logs of all spaces.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
     logs: Vec<Log>,
     by_id: BTreeMap<LogId, LogNo>,
     summaries: BTreeMap<SpaceNo, Summary>,
+    /// Most items of a leaf of the tries.
+    leaf_max: usize,
 }
 
 impl Registry {
+    pub(crate) const fn new(leaf_max: usize) -> Self {
+        Self { logs: Vec::new(), by_id: BTreeMap::new(), summaries: BTreeMap::new(), leaf_max }
+    }
+
     pub(crate) fn log(&self, no: LogNo) -> &Log {
         &self.logs[no.0 as usize]
     }
@@ -361,14 +383,15 @@ impl Registry {
     pub(crate) fn rebuild_summaries(&mut self) {
         let mut items: BTreeMap<(SpaceNo, [u8; 16]), Items> = BTreeMap::new();
         for log in &self.logs {
-            self.summaries.entry(log.space).or_default().note(log, 0);
+            self.summaries.entry(log.space).or_insert_with(|| Summary::new(self.leaf_max)).note(log, 0);
             if let Some(item) = self.item(log.no).filter(|_| log.branch().is_none()) {
                 items.entry((log.space, log.place().partition_token)).or_default().push((log.id, item));
             }
         }
         for ((space, token), items) in items {
-            let summary = self.summaries.entry(space).or_default();
-            let trie = Trie::of(items);
+            let summary = self.summaries.entry(space).or_insert_with(|| Summary::new(self.leaf_max));
+            let mut trie = Trie::with_leaf_max(self.leaf_max);
+            trie.fill(items);
             summary.space.set(LogId(padded(token)), padded(trie.root()));
             summary.partitions.insert(token, trie);
         }
@@ -401,7 +424,9 @@ impl Registry {
     /// Assigns the place at the end of the journal to a log that grows.
     pub(crate) fn assign_position(&mut self, no: LogNo) {
         let log = &mut self.logs[no.0 as usize];
-        let position = self.summaries.entry(log.space).or_default().assign_position();
+        let leaf_max = self.leaf_max;
+        let summary = self.summaries.entry(log.space).or_insert_with(|| Summary::new(leaf_max));
+        let position = summary.assign_position();
         log.staged_mut().position = position;
     }
 
@@ -418,7 +443,8 @@ impl Registry {
     fn update_summary(&mut self, no: LogNo, before: u64) {
         let item = self.item(self.main_of(no));
         let log = &self.logs[no.0 as usize];
-        self.summaries.entry(log.space).or_default().publish(log, before, item);
+        let leaf_max = self.leaf_max;
+        self.summaries.entry(log.space).or_insert_with(|| Summary::new(leaf_max)).publish(log, before, item, leaf_max);
     }
 
     /// Adds a further history of a log; its row follows with its first run.
@@ -446,7 +472,7 @@ impl Registry {
     /// Returns the number of a log's newest entries that are among the `newest` of its device in the
     /// partition. Entries of its successors take precedence.
     pub(crate) fn newest_in(&self, no: LogNo, newest: u64) -> u64 {
-        let mut left = newest;
+        let mut left = newest.saturating_sub(u64::from(planted!("newest.one-less")));
         let mut after = self.after(no);
         while left > 0
             && let Some(next) = after.next()

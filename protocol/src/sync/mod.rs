@@ -36,6 +36,8 @@ pub struct LogView {
     pub tip: Option<Tip>,
     /// The seq after the newest held entry. At most one past the tip; less if only the head is known.
     pub entries_to: u64,
+    /// True if the peer at the other end wrote the log: it holds the entries, whatever it follows.
+    pub is_peers: bool,
     /// The heads (seq, h) at the ends of the log's histories, ascending, if there are several. `tip` and
     /// `entries_to` then describe the first history alone, and mean nothing to a peer.
     pub leaves: Vec<(u64, [u8; 32])>,

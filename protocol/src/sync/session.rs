@@ -251,6 +251,19 @@ pub struct Session {
     built: VecDeque<Message>,
 }
 
+/// Bytes of entries that the two ends of a link may still send, or owe each other the room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Credit {
+    /// Bytes that this side may send.
+    pub left: u64,
+    /// Bytes that the peer may send.
+    pub granted: u64,
+    /// Bytes that came and whose room is not given back yet.
+    pub due: u64,
+    /// Bytes that came and are not durable.
+    pub flights: u64,
+}
+
 /// State of one log that is active in this session.
 #[derive(Debug)]
 struct Stream {
@@ -358,6 +371,18 @@ impl Session {
         let logs: usize = self.active.iter().chain(&self.ready).map(VecDeque::len).sum();
         let small = self.acks_due.len() + self.logs_due.len() + self.opens_due.len() + self.spaces_due.len();
         logs + small + self.actions.len() + self.app_due.len() + self.built.len()
+    }
+
+    /// Returns the number of repair walks.
+    pub fn walks(&self) -> u64 {
+        self.spaces.values().map(|space| space.walk.taken).sum()
+    }
+
+    /// Returns the credit for entries, summed over the classes.
+    pub fn credit(&self) -> Credit {
+        let sum = |of: &[u64; CHANNELS]| Class::ALL.iter().map(|class| of[class.index()]).sum();
+        let flights = self.streams.values().flat_map(|stream| stream.inbound.in_flight()).sum();
+        Credit { left: sum(&self.credit_out), granted: sum(&self.credit_in), due: sum(&self.credit_due), flights }
     }
 
     fn handle_message(&mut self, catalog: &dyn Catalog, class: Class, message: Message) -> Result<(), SessionError> {

@@ -50,21 +50,34 @@ pub enum NodeView {
 }
 
 /// A map from log ids to item hashes with a root hash, updated in O(depth).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Trie {
     root: Node,
+    leaf_max: usize,
+}
+
+impl Default for Trie {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Trie {
     /// Makes the empty trie.
     pub const fn new() -> Self {
-        Self { root: Node::EMPTY }
+        Self::with_leaf_max(LEAF_MAX)
     }
 
-    /// Makes the trie of these items, each id once. Hashes each node once.
-    pub fn of(mut items: Vec<(LogId, ItemHash)>) -> Self {
+    /// Makes the empty trie whose leaves hold at most `leaf_max` items, up to [`LEAF_MAX`]. Its roots compare with
+    /// those of such tries alone.
+    pub const fn with_leaf_max(leaf_max: usize) -> Self {
+        Self { root: Node::EMPTY, leaf_max }
+    }
+
+    /// Sets all items of an empty trie, each id once. Hashes each node once.
+    pub fn fill(&mut self, mut items: Vec<(LogId, ItemHash)>) {
         items.sort_unstable_by_key(|(log, _)| *log);
-        Self { root: Node::of(&items, 0) }
+        self.root = Node::of(&items, 0, self.leaf_max);
     }
 
     /// Returns the hash of all items in the trie.
@@ -102,12 +115,12 @@ impl Trie {
         if planted!("trie.stale-item") && item[0].is_multiple_of(4) {
             return false;
         }
-        self.root.set(log, item, 0)
+        self.root.set(log, item, 0, self.leaf_max)
     }
 
     /// Removes a log. Returns whether it was in the trie.
     pub fn remove(&mut self, log: &LogId) -> bool {
-        self.root.remove(log, 0)
+        self.root.remove(log, 0, self.leaf_max)
     }
 
     /// Returns the content under a prefix, given as nibbles. A prefix that no log has, or that is invalid, has no
@@ -163,27 +176,27 @@ impl Node {
     const EMPTY: Self = Self { hash: EMPTY_ROOT, len: 0, kind: Kind::Leaf(Vec::new()) };
 
     /// Makes the node at `depth` that holds these items, ascending.
-    fn of(items: &[(LogId, ItemHash)], depth: usize) -> Self {
-        let kind = if items.len() <= LEAF_MAX { Kind::Leaf(items.to_vec()) } else { split(items, depth) };
+    fn of(items: &[(LogId, ItemHash)], depth: usize, leaf_max: usize) -> Self {
+        let kind = if items.len() <= leaf_max { Kind::Leaf(items.to_vec()) } else { split(items, depth, leaf_max) };
         let mut node = Self { kind, ..Self::EMPTY };
         node.refresh();
         node
     }
 
-    fn set(&mut self, log: LogId, item: ItemHash, depth: usize) -> bool {
+    fn set(&mut self, log: LogId, item: ItemHash, depth: usize, leaf_max: usize) -> bool {
         match &mut self.kind {
             Kind::Leaf(items) => match items.binary_search_by_key(&log, |(id, _)| *id) {
                 Ok(at) if items[at].1 == item => return false,
                 Ok(at) => items[at].1 = item,
                 Err(at) => {
                     items.insert(at, (log, item));
-                    if items.len() > LEAF_MAX {
-                        self.kind = split(&mem::take(items), depth);
+                    if reached!(LeafItems, items.len() > leaf_max) {
+                        self.kind = split(&mem::take(items), depth, leaf_max);
                     }
                 }
             },
             Kind::Inner(children) => {
-                if !children[nibble(&log, depth)].get_or_insert_default().set(log, item, depth + 1) {
+                if !children[nibble(&log, depth)].get_or_insert_default().set(log, item, depth + 1, leaf_max) {
                     return false;
                 }
             }
@@ -192,7 +205,7 @@ impl Node {
         true
     }
 
-    fn remove(&mut self, log: &LogId, depth: usize) -> bool {
+    fn remove(&mut self, log: &LogId, depth: usize, leaf_max: usize) -> bool {
         match &mut self.kind {
             Kind::Leaf(items) => match items.binary_search_by_key(log, |(id, _)| *id) {
                 Ok(at) => {
@@ -203,14 +216,14 @@ impl Node {
             Kind::Inner(children) => {
                 let slot = &mut children[nibble(log, depth)];
                 let Some(child) = slot else { return false };
-                if !child.remove(log, depth + 1) {
+                if !child.remove(log, depth + 1, leaf_max) {
                     return false;
                 }
                 if child.len == 0 {
                     *slot = None;
                 }
-                if self.len - 1 <= LEAF_MAX {
-                    let mut items = Vec::with_capacity(LEAF_MAX);
+                if self.len - 1 <= leaf_max {
+                    let mut items = Vec::with_capacity(leaf_max);
                     self.collect(&mut items);
                     self.kind = Kind::Leaf(items);
                 }
@@ -258,11 +271,11 @@ impl Node {
     }
 }
 
-/// Makes the content of a node at `depth` with more than [`LEAF_MAX`] `items`, ascending.
-fn split(items: &[(LogId, ItemHash)], depth: usize) -> Kind {
+/// Makes the content of a node at `depth` with more than `leaf_max` `items`, ascending.
+fn split(items: &[(LogId, ItemHash)], depth: usize, leaf_max: usize) -> Kind {
     let mut children: Box<[Option<Box<Node>>; 16]> = Box::default();
     for below in items.chunk_by(|(a, _), (b, _)| nibble(a, depth) == nibble(b, depth)) {
-        children[nibble(&below[0].0, depth)] = Some(Box::new(Node::of(below, depth + 1)));
+        children[nibble(&below[0].0, depth)] = Some(Box::new(Node::of(below, depth + 1, leaf_max)));
     }
     Kind::Inner(children)
 }
@@ -335,7 +348,8 @@ mod tests {
             }
             prop_assert_eq!(trie.root(), build(&model).root());
             prop_assert_eq!(trie.root(), build(model.iter().rev()).root());
-            let at_once = Trie::of(model.iter().rev().map(|(log, item)| (*log, *item)).collect());
+            let mut at_once = Trie::new();
+            at_once.fill(model.iter().rev().map(|(log, item)| (*log, *item)).collect());
             prop_assert_eq!(trie.root(), at_once.root());
             prop_assert_eq!(trie.len(), at_once.len());
             prop_assert_eq!(trie.len(), model.len());

@@ -6,6 +6,7 @@ pub mod cited;
 pub mod clones;
 pub mod fuzz;
 pub mod hostile;
+pub mod limits;
 pub mod merging;
 pub mod notes;
 pub mod peer;

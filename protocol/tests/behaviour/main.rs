@@ -38,6 +38,7 @@ mod nothing_leaves_before_it_is_stored;
 mod one_drive_loop_serves_every_runtime;
 mod peers_converge_whatever_happens;
 mod queues_stay_bounded;
+mod reconnections_leave_nothing;
 mod same_seed_same_outputs;
 mod two_devices_converge;
 mod unknown_numbers_cause_no_panic;

@@ -49,6 +49,7 @@ impl World<'_> {
         }
         self.check_members(&first);
         self.check_durable_edits(&first);
+        self.check_values(&first);
         self.finish_databases();
         self.check_app_at_rest();
         if self.keyed.once_in(&[purpose::CHECK, u64::MAX], LATE_ONE_IN) {

@@ -8,8 +8,13 @@ mod lost;
 mod members;
 mod model;
 mod reader;
+mod rest;
+mod time;
+mod told;
+mod value;
 mod watch;
 
 pub(crate) use lost::ends;
 pub(crate) use model::{Deed, Model, tokens_in};
 pub(crate) use reader::Reader;
+pub(crate) use value::{State, Values};

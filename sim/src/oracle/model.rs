@@ -1,5 +1,6 @@
 //! The model: the typed tokens, the tokens that their authors had seen, and the durable ones.
 
+use super::Values;
 use crate::world::{Piece, Supply};
 use cosmicsync_protocol::crdt::Version;
 use cosmicsync_protocol::ids::LogId;
@@ -67,6 +68,8 @@ pub(crate) struct Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub(crate) tokens: BTreeMap<u64, Token>,
+    /// The documents' values, as expected.
+    pub(crate) values: BTreeMap<u64, Values>,
     /// Documents that were made.
     pub(crate) docs: BTreeSet<u64>,
     /// Source of pieces of members.

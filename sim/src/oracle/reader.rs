@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Content of a document on a replica.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Shown {
+pub(crate) struct Shown {
     pub(super) snapshot: Option<Snapshot>,
     pub(super) version: Version,
     pub(super) missing: usize,

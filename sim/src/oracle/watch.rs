@@ -4,6 +4,7 @@ use super::model::Seen;
 use crate::coverage::Mark;
 use crate::report::OracleId;
 use crate::world::{Alive, World, tokens_of};
+use cosmicsync_protocol::crdt::{Value, Version};
 use cosmicsync_protocol::documents::Missing;
 use cosmicsync_protocol::endpoint::CloseReason;
 use cosmicsync_protocol::ids::LogId;
@@ -15,11 +16,13 @@ impl World<'_> {
     /// Checks an open document (O3): versions never go back, no token is seen before its dependencies, transactions
     /// are seen whole.
     pub(crate) fn watch(&mut self, peer: usize, doc: u64) {
-        let Some((version, tokens, held)) = self.shown(peer, doc) else { return };
+        let Some((version, tokens, held, value)) = self.shown(peer, doc) else { return };
         self.stats.checks += 1;
+        self.note_announced(peer, doc, version.clone());
         if self.model.forks {
             return;
         }
+        self.check_version(peer, doc, &version, &value);
         let mut wrong = Vec::new();
         let before = self.model.seen.get(&(peer, doc));
         for (author, end) in before.iter().flat_map(|seen| &seen.version) {
@@ -55,7 +58,7 @@ impl World<'_> {
     /// Checks that the other half of a transaction is present too, if its document is open.
     fn watch_pair(&mut self, peer: usize, token: u64, pair: u64) -> Option<String> {
         let doc = self.model.tokens.get(&pair)?.doc;
-        let (_, tokens, held) = self.shown(peer, doc)?;
+        let (_, tokens, held, _) = self.shown(peer, doc)?;
         self.mark(Mark::TransactionSeen);
         // A document that waits for dependencies of its next entries reports that, and promises nothing until they
         // came.
@@ -89,13 +92,13 @@ impl World<'_> {
         })
     }
 
-    /// Returns version and tokens of a document that a peer has open, and whether it is held back.
-    fn shown(&mut self, peer: usize, doc: u64) -> Option<(BTreeMap<u64, u32>, BTreeSet<u64>, bool)> {
+    /// Returns version and tokens of a document that a peer has open, whether it is held back, and its value.
+    fn shown(&mut self, peer: usize, doc: u64) -> Option<(Version, BTreeSet<u64>, bool, Value)> {
         let open = self.nodes[peer].alive.as_deref()?.docs.get(&doc).filter(|open| open.opened)?.clone();
         self.call(peer, |alive, _| {
             let snapshot = alive.endpoint.view(open.doc)?;
             let version = alive.endpoint.replica(open.doc)?.version().clone();
-            Some((version, tokens_of(&snapshot.value).into_iter().collect(), open.held))
+            Some((version, tokens_of(&snapshot.value).into_iter().collect(), open.held, snapshot.value))
         })?
     }
 

@@ -70,6 +70,9 @@ pub enum Act {
         /// Number of characters to insert.
         #[serde(default)]
         insert: u32,
+        /// True if the text is set as a whole.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        whole: bool,
     },
     /// Sets a field.
     Set {
@@ -81,6 +84,9 @@ pub enum Act {
         field: u32,
         /// The field's value.
         value: i64,
+        /// True if the field is removed instead.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        remove: bool,
     },
     /// Types one token into each of two documents, in one transaction.
     Both {
@@ -302,7 +308,7 @@ pub enum Act {
         /// Duration of a commit, in microseconds.
         commit_us: u64,
     },
-    /// Makes a commit fail, and all later ones until the store is reopened after a while.
+    /// Makes a commit fail, and all later ones until the store is reopened after a while; or one read.
     FailStore {
         /// The peer.
         peer: usize,
@@ -312,6 +318,9 @@ pub enum Act {
         /// True if the disk is full; otherwise it did not confirm a write.
         #[serde(default)]
         full: bool,
+        /// True if a read fails instead, once.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        reads: bool,
         /// Time until the store is reopened, in microseconds.
         reopen_us: u64,
     },

@@ -216,6 +216,7 @@ impl Act {
             Self::SlowStore { peer, commit_us } => {
                 format!("slow disk of {}: a commit takes {}", name(*peer), span(*commit_us))
             }
+            Self::FailStore { peer, reads: true, .. } => format!("a read of {} fails", name(*peer)),
             Self::FailStore { peer, full, .. } => {
                 let why = if *full { "the disk is full" } else { "fsync fails" };
                 format!("commits of {} fail: {why}", name(*peer))
@@ -296,7 +297,7 @@ mod tests {
     fn kinds_are_called_as_in_files() {
         let plan = Plan::quiet(1, 2);
         let acts = [
-            Act::FailStore { peer: 0, nth: 0, full: true, reopen_us: 5 },
+            Act::FailStore { peer: 0, nth: 0, full: true, reads: false, reopen_us: 5 },
             Act::Create { peer: 0, doc: 1, items: false },
             Act::Quality { link: 0, latency_us: 5_500, jitter_us: 0, bandwidth: 0 },
             Act::Clog { link: 0, way: Way::Back, for_us: 2_000_000 },

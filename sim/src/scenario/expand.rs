@@ -284,6 +284,7 @@ impl<'a> Expander<'a> {
                     doc,
                     delete: (draw % 4) as u32,
                     insert: (draw / 4 % 8) as u32,
+                    whole: false,
                 });
             }
             Workload::Items { peers, docs, rate_hz, at, until } => {
@@ -297,6 +298,7 @@ impl<'a> Expander<'a> {
                     doc,
                     field: (draw % 8) as u32,
                     value: (draw / 8 % 1_000) as i64,
+                    remove: false,
                 });
             }
             Workload::Transactions { peers, docs, rate_hz, at, until } => {

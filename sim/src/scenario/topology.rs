@@ -190,6 +190,9 @@ impl CoreSettings {
         let us = |span: Option<Span>, base: u64| span.map_or(base, |span| span.us);
         plan::Core {
             batch: None,
+            read_us: base.read_us,
+            unicode: false,
+            sizes: None,
             coalesce_us: us(self.coalesce, base.coalesce_us),
             keep_alive_us: us(self.keep_alive, base.keep_alive_us),
             handshake_us: us(self.handshake, base.handshake_us),

@@ -32,6 +32,10 @@ impl World<'_> {
     fn fault_of_peer(&mut self, action: usize) {
         let plan = self.plan;
         let now_us = self.now_us;
+        // Until the process starts anew or faults end, its edits have no bound.
+        for peer in plan.actions[action].act.peers() {
+            self.nodes[peer].calm_since_us = u64::MAX;
+        }
         match &plan.actions[action].act {
             Act::Crash { peer, keep, restart_us } => {
                 let silence = self.keyed.once_in(&[purpose::CRASH, u64::from(plan.actions[action].id)], 4);
@@ -51,7 +55,11 @@ impl World<'_> {
                 node.paused_until = node.paused_until.max(now_us + for_us);
             }
             Act::SlowStore { peer, commit_us } => self.nodes[*peer].commit_us = *commit_us,
-            Act::FailStore { peer, nth, full, reopen_us } => {
+            Act::FailStore { peer, nth, reads: true, reopen_us, .. } => {
+                let node = &mut self.nodes[*peer];
+                (node.reopen_us, node.fails_read) = (*reopen_us, Some(*nth));
+            }
+            Act::FailStore { peer, nth, full, reopen_us, .. } => {
                 let node = &mut self.nodes[*peer];
                 node.reopen_us = *reopen_us;
                 if let Some(alive) = node.alive.as_deref_mut() {
@@ -76,12 +84,14 @@ impl World<'_> {
     }
 
     fn stop(&mut self, peer: usize, restart_us: u64) {
-        if self.nodes[peer].alive.is_none() {
-            return;
+        let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
+        if !alive.edits.is_empty() {
+            self.mark(Mark::StoppedWithEdits);
         }
         self.call(peer, |alive, now| alive.endpoint.shut_down(now));
         self.turn(peer);
-        // The runtime waits for the store before it ends.
+        self.finish_store(peer);
+        self.check_stopped(peer);
         self.end(peer, usize::MAX, false);
         self.start_after(peer, Some(restart_us));
     }

@@ -2,6 +2,7 @@
 
 use super::{Phase, What, World};
 use crate::coverage::Mark;
+use crate::random::purpose;
 use crate::report::{Bound, OracleId, Unmet};
 use bytes::Bytes;
 use cosmicsync_protocol::endpoint::LinkId;
@@ -61,6 +62,8 @@ impl World<'_> {
         node.paused_until = 0;
         node.commit_us = plan.peers[peer].commit_us;
         node.clock.change(now_us, 0, 1000);
+        node.calm_since_us = now_us;
+        node.fails_read = None;
         if !node.partial {
             node.bodies = crate::plan::Bodies::All;
         }
@@ -132,6 +135,9 @@ impl World<'_> {
             self.stats.converged_us = Some(self.now_us - self.healed_us);
             self.phase = Phase::Quiet;
             self.quiet = self.summary();
+            self.check_said();
+            self.check_conserved();
+            self.check_partial();
             self.schedule(self.now_us + 2 * self.plan.core.keep_alive_us, usize::MAX, What::Look);
             return;
         };
@@ -183,6 +189,8 @@ impl World<'_> {
             self.reset(conn);
         }
         self.mark(Mark::Replayed);
+        let may_edit = !self.plan.databases && self.keyed.once_in(&[purpose::CHECK, u64::MAX - 1], 2);
+        self.is_edited = may_edit && self.edit_anything();
         self.phase = Phase::Again;
         self.healed_us = self.now_us;
         self.schedule(self.now_us + LOOK_US, usize::MAX, What::Look);
@@ -194,9 +202,12 @@ impl World<'_> {
         let late = self.now_us - self.healed_us > bound.total_us();
         match self.converged() {
             Ok(()) => {
-                if self.summary().digest != self.quiet.digest {
+                if self.summary().digest != self.quiet.digest && !self.is_edited {
                     self.violation(OracleId::O9, None, "connecting again changed something".to_owned());
                 }
+                self.check_reconnected(self.now_us - self.healed_us, self.round_trip_us());
+                self.check_cheap();
+                self.check_conserved();
                 self.phase = Phase::Over;
                 self.finish();
             }
@@ -301,6 +312,8 @@ impl World<'_> {
             let lives = |end: usize| self.core[ends[end]] && conn.ends[end].link.is_some();
             ends.iter().any(|peer| !self.core[*peer]) && (lives(0) || lives(1))
         });
+        let broken = self.conns.values().filter(|conn| conn.broken);
+        let broken = broken.map(|_| "a link that was reset is not yet gone".to_owned());
         let leaving = leaving.map(|_| "a link to a peer that does not live on is not yet gone".to_owned());
         let routes = || self.routes.iter();
         let between = |route: &super::Route| (route.quality.from, route.quality.to);
@@ -311,7 +324,7 @@ impl World<'_> {
         let down = routes().filter(|route| route.wanted && !route.is_dialling()).map(between);
         let down = down.filter(|(from, to)| !self.are_up(*from, *to));
         let down = down.map(|(from, to)| format!("the link between peer {from} and peer {to} is not up"));
-        leaving.take(1).chain(dialling).chain(down).take(max).collect()
+        leaving.take(1).chain(broken.take(1)).chain(dialling).chain(down).take(max).collect()
     }
 
     /// Returns the entries that peers of the core hold, if stores were lost.

@@ -26,13 +26,15 @@ use crate::random::Keyed;
 use crate::report::{OracleId, Report, Stats, Unmet, Violation};
 use crate::trace::{Cause, Detail, Tracer};
 use cosmicsync_protocol::storage::StoreId;
-use net::{Conn, Route};
+use cosmicsync_protocol::testkit::limits;
+pub(crate) use net::Conn;
+use net::Route;
 use node::Node;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub(crate) use content::tokens_of;
+pub(crate) use content::{DRAFT, tokens_of};
 pub(crate) use found::{partition_name, partition_of};
 pub(crate) use members::{Piece, Pieces, Supply, pieces_of};
 pub(crate) use node::Alive;
@@ -129,6 +131,8 @@ pub(crate) struct World<'p> {
     pub(crate) core: Vec<bool>,
     healed_us: u64,
     quiet: heal::Summary,
+    /// True if a peer edited a document while all links were down, at rest.
+    pub(crate) is_edited: bool,
     /// Number of bytes sent at the last change of that number, and its time.
     still: (u64, u64),
     pub(crate) model: Model,
@@ -156,6 +160,8 @@ impl<'p> World<'p> {
         let nodes = plan.peers.iter().zip(origins).map(|(peer, store)| Node::new(peer, store)).collect();
         let mut core = vec![plan.bounds.core.is_empty(); peers];
         plan.bounds.core.iter().for_each(|peer| core[*peer] = true);
+        // What was met before this run is not its own.
+        limits::take().for_each(drop);
         let mut world = Self {
             plan,
             app: None,
@@ -172,6 +178,7 @@ impl<'p> World<'p> {
             core,
             healed_us: 0,
             quiet: heal::Summary::default(),
+            is_edited: false,
             still: (0, 0),
             model: Model::default(),
             tracer: Tracer::new(peers, keep_trace),
@@ -274,6 +281,7 @@ impl<'p> World<'p> {
                 marks.insert((*name).to_owned(), count);
             }
         }
+        marks.extend(limits::take().map(|name| (name.to_owned(), 1)));
         self.stats.marks = marks;
         let (trace_hash, trace, acted) = self.tracer.finish();
         let (violations, stats, unmet) = (self.violations, self.stats, self.unmet);

@@ -128,7 +128,7 @@ pub(crate) struct Conn {
     pub(crate) ends: [End; 2],
     pipes: [Pipe; 2],
     /// True after a reset: nothing travels on it any more, though its ends may not know yet.
-    broken: bool,
+    pub(super) broken: bool,
 }
 
 impl Conn {

@@ -6,7 +6,7 @@ use crate::plan;
 use crate::random::purpose;
 use crate::report::OracleId;
 use crate::trace::Detail;
-use cosmicsync_protocol::crdt::TextPaths;
+use cosmicsync_protocol::crdt::{TextPaths, Version};
 use cosmicsync_protocol::endpoint::{CloseReason, Event, LinkId, Process};
 use cosmicsync_protocol::ids::DeviceId;
 use cosmicsync_protocol::ledger::Image;
@@ -26,7 +26,7 @@ use super::database::{Desk, Feed, Follow};
 use super::driven::Core;
 use super::start::{config_of, recover};
 use super::state::tell_close;
-use super::work::OpenDoc;
+use super::work::{OpenDoc, number_of};
 
 /// Most times that the core may name a passed deadline within one instant.
 const STALLS_MAX: u32 = 100;
@@ -76,6 +76,12 @@ pub(crate) struct Node {
     pub(crate) was_partial: bool,
     /// Time until a failed store is reopened, in microseconds.
     pub(crate) reopen_us: u64,
+    /// True if at some time the peer wanted bodies.
+    pub(crate) wanted_bodies: bool,
+    /// Time since which nothing of the plan slows the process down.
+    pub(crate) calm_since_us: u64,
+    /// Number of reads before one that fails.
+    pub(super) fails_read: Option<u64>,
     /// True if the peer crashed and no entry came since: the next one resumes a transfer that the crash cut.
     pub(super) resumes: bool,
     /// Live queries of the peer's users.
@@ -99,6 +105,9 @@ impl Node {
             partial: peer.partial,
             was_partial: false,
             reopen_us: RESTART_US,
+            wanted_bodies: false,
+            calm_since_us: 0,
+            fails_read: None,
             resumes: false,
             follows: Vec::new(),
             feed: Feed::default(),
@@ -113,7 +122,7 @@ impl Node {
 
 /// Kind of a request to a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Queued {
+pub(crate) enum Queued {
     Read,
     Commit,
     /// A commit of what indexes hold.
@@ -130,7 +139,7 @@ pub(crate) struct Alive {
     /// Durable reads that the store has not completed.
     pub(super) reads: BTreeMap<StoreId, StoreRequest>,
     /// Other requests that its store has not completed, oldest first.
-    pub(super) store_queue: VecDeque<Queued>,
+    pub(crate) store_queue: VecDeque<Queued>,
     pub(super) store_requests: u64,
     pub(crate) links: BTreeMap<LinkId, (u64, usize)>,
     pub(crate) up: BTreeMap<LinkId, DeviceId>,
@@ -144,6 +153,12 @@ pub(crate) struct Alive {
     pub(crate) retry: bool,
     /// Edits that were taken and not yet reported durable.
     pub(crate) edits: BTreeMap<u64, Vec<u64>>,
+    /// Edits that had their verdict.
+    pub(crate) judged: BTreeSet<u64>,
+    /// For each edit without a verdict, the time at which it was taken, and the time that it may take.
+    pub(crate) taken: BTreeMap<u64, (u64, u64)>,
+    /// For each open document, the version that was announced last.
+    pub(crate) announced: BTreeMap<u64, Version>,
     pub(crate) texts: TextPaths,
     failed: Option<StoreError>,
     /// Time at which the core last got fresh randomness.
@@ -249,12 +264,17 @@ impl World<'_> {
             waiting: Vec::new(),
             retry: false,
             edits: BTreeMap::new(),
+            judged: BTreeSet::new(),
+            taken: BTreeMap::new(),
+            announced: BTreeMap::new(),
             texts: text_paths(),
             failed: None,
             stirred_us: None,
             told: now,
         };
         self.nodes[peer].alive = Some(Box::new(alive));
+        let is_right = self.nodes[peer].clock.rate == 1000;
+        self.nodes[peer].calm_since_us = if is_right { self.now_us } else { u64::MAX };
         self.point(peer, Point::Started, None, &[u8::from(is_copy)]);
         self.check_restart(peer);
         self.restore_bodies(peer);
@@ -274,6 +294,7 @@ impl World<'_> {
             plan::Bodies::None => sync::Bodies::HeadOnly,
             plan::Bodies::Newest(count) => sync::Bodies::Newest(count),
         };
+        self.nodes[peer].wanted_bodies |= bodies != sync::Bodies::HeadOnly;
         if bodies != sync::Bodies::All {
             self.mark(Mark::Partial);
             self.nodes[peer].was_partial = true;
@@ -320,6 +341,7 @@ impl World<'_> {
             let acted = self.carry_out(peer, output);
             if !acted {
                 self.set_wake(peer, deadline);
+                self.check_announced(peer);
                 return;
             }
         }
@@ -515,6 +537,7 @@ impl World<'_> {
             }
             Event::Republished { doc, .. } => {
                 self.point(peer, Point::Republished, None, doc.doc.as_ref());
+                self.watch(peer, number_of(doc.doc));
                 false
             }
             Event::Twice { .. } => false,
@@ -566,6 +589,7 @@ impl World<'_> {
         self.remember(peer, &alive);
         let node = &mut self.nodes[peer];
         node.disk = after;
+        (node.calm_since_us, node.fails_read) = (u64::MAX, None);
         node.resumes = true;
         node.life += 1;
         self.point(peer, Point::Crashed, None, &[]);

@@ -2,7 +2,7 @@
 
 use crate::plan;
 use cosmicsync_protocol::Endpoint;
-use cosmicsync_protocol::config::{Config, Limits};
+use cosmicsync_protocol::config::{Config, Limits, Steps};
 use cosmicsync_protocol::endpoint::{Recovery, Step};
 use cosmicsync_protocol::ledger::Image;
 use cosmicsync_protocol::testkit::store::MemStore;
@@ -11,6 +11,7 @@ use cosmicsync_protocol::wire::hello::{Feature, VERSION_MAJOR, Versions};
 
 /// Returns the core's settings in a run.
 pub(crate) fn config(core: &plan::Core) -> Config {
+    let sizes = core.sizes.clone().unwrap_or_default();
     Config {
         coalesce_us: core.coalesce_us,
         handshake_us_max: core.handshake_us,
@@ -24,7 +25,30 @@ pub(crate) fn config(core: &plan::Core) -> Config {
             window_bytes: core.window_bytes,
             queued_max: core.queued,
             reads_max: core.reads,
+            chunk_bytes_max: sizes.chunk_bytes,
+            changes_max: sizes.changes,
+            names_max: sizes.names,
+            walk_items_max: sizes.walk_items,
+            walk_bytes_max: sizes.walk_bytes,
+            frame_bytes_max: sizes.frame_bytes,
+            absent_max: sizes.absent,
             ..Limits::default()
+        },
+        steps: Steps {
+            read_bytes: sizes.read_bytes,
+            index_bytes: sizes.index_bytes,
+            read_entries: sizes.read_entries,
+            gathered_bytes: sizes.gathered_bytes,
+            gathered_docs: sizes.gathered_docs,
+            segment_entries: sizes.segment_entries,
+            segment_bytes: sizes.segment_bytes,
+            kept_values: sizes.kept_values,
+            made_docs: sizes.made_docs,
+            made_values: sizes.made_values,
+            bulk_docs: sizes.bulk_docs,
+            bulk_bytes: sizes.bulk_bytes,
+            section_bytes: sizes.section_bytes,
+            leaf_items: sizes.leaf_items,
         },
         ..Config::default()
     }

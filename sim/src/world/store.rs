@@ -13,9 +13,6 @@ use cosmicsync_protocol::Endpoint;
 use cosmicsync_protocol::storage::{Op, StoreDone, StoreError, StoreId, StoreRequest, Table};
 use cosmicsync_protocol::sync::LogNo;
 
-/// Duration of a read from the store, in microseconds.
-const READ_US: u64 = 30;
-
 /// Returns whether a commit contains entries that others wrote.
 fn brings_entries(endpoint: &Endpoint, request: &StoreRequest) -> bool {
     let StoreRequest::Commit { ops, .. } = request else { return false };
@@ -72,13 +69,13 @@ impl World<'_> {
     fn submit_beside(&mut self, peer: usize, request: StoreRequest) {
         let node = &mut self.nodes[peer];
         let Some(alive) = node.alive.as_deref_mut() else { return };
-        let (id, life) = (request.id(), node.life);
+        let (id, life, read_us) = (request.id(), node.life, self.plan.core.read_us);
         alive.reads.insert(id, request);
         let key = [purpose::READ, peer as u64, u64::from(life), id.0];
         let takes_us = match self.keyed.below(&key, 4) {
             0 => 0,
-            1 | 2 => READ_US,
-            _ => self.keyed.below(&[key[0], key[1], key[2], id.0, 1], 2 * node.commit_us + READ_US),
+            1 | 2 => read_us,
+            _ => self.keyed.below(&[key[0], key[1], key[2], id.0, 1], 2 * node.commit_us + read_us),
         };
         self.schedule(self.now_us + takes_us, peer, What::ReadBeside { peer, life, id });
     }
@@ -100,6 +97,7 @@ impl World<'_> {
             alive.store.settle_next();
         }
         let done = alive.store.read_durable(request);
+        let done = self.fail_read(peer, done);
         self.check_idle(peer);
         self.point(peer, Point::ReadDone, None, &[]);
         self.call(peer, |alive, now| alive.endpoint.handle_stored(now, done));
@@ -114,7 +112,8 @@ impl World<'_> {
         alive.store_requests += 1;
         let key = [purpose::STORE, peer as u64, u64::from(node.life), alive.store_requests];
         let commit_us = node.commit_us + self.keyed.below(&key, node.commit_us / 4 + 20);
-        let (at_us, life) = (self.now_us + if *queued == Queued::Read { READ_US } else { commit_us }, node.life);
+        let (at_us, life) =
+            (self.now_us + if *queued == Queued::Read { self.plan.core.read_us } else { commit_us }, node.life);
         self.schedule(at_us, peer, What::Stored { peer, life });
     }
 
@@ -132,6 +131,7 @@ impl World<'_> {
         let before = alive.store.commits();
         let Some(done) = alive.store.complete_next() else { return };
         let queued = alive.store_queue.pop_front();
+        let done = self.fail_read(peer, done);
         self.work_store(peer);
         let Some(alive) = self.nodes[peer].alive.as_deref() else { return };
         let point = match &done {
@@ -145,6 +145,32 @@ impl World<'_> {
         self.turn(peer);
         if queued == Some(Queued::Indexes) && point == Point::Durable {
             self.point(peer, Point::IndexDurable, None, &[]);
+        }
+    }
+
+    /// Replaces the result of a read that is to fail.
+    fn fail_read(&mut self, peer: usize, done: StoreDone) -> StoreDone {
+        let (StoreDone::Got { id, .. } | StoreDone::Scanned { id, .. }) = &done else { return done };
+        let Some(left) = &mut self.nodes[peer].fails_read else { return done };
+        if let Some(later) = left.checked_sub(1) {
+            *left = later;
+            return done;
+        }
+        let failed = StoreDone::Failed { id: *id, error: StoreError::Corrupt { table: "entry" } };
+        self.nodes[peer].fails_read = None;
+        self.mark(Mark::ReadFailed);
+        failed
+    }
+
+    /// Carries out all that a process has given its store, as a runtime does before it ends.
+    pub(super) fn finish_store(&mut self, peer: usize) {
+        const STEPS_MAX: usize = 10_000;
+        for _ in 0..STEPS_MAX {
+            let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
+            let Some(done) = alive.store.complete_next() else { return };
+            alive.store_queue.pop_front();
+            self.call(peer, |alive, now| alive.endpoint.handle_stored(now, done));
+            self.turn(peer);
         }
     }
 

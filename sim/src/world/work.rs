@@ -4,7 +4,7 @@ use super::content::{BODY, DRAFT, ITEMS, Room, item, tokens_of};
 use super::members::Pieces;
 use super::{World, partition_name, partition_of};
 use crate::coverage::{Mark, Point};
-use crate::oracle::{Deed, ends};
+use crate::oracle::{Deed, State, ends};
 use crate::plan::Act;
 use crate::random::purpose;
 use crate::trace::Detail;
@@ -23,6 +23,26 @@ const IMPORTED: u64 = 1_000_000;
 const DEED: u64 = (1 << 20) - 1;
 /// Most actions that wait for their documents on one peer.
 const WAITING_MAX: usize = 256;
+
+/// Characters that people type: combining and joining ones, pairs of surrogates, right to left, and of no width.
+const SIGNS: [char; 16] = [
+    'a',
+    'z',
+    '\u{e9}',
+    '\u{301}',
+    '\u{200d}',
+    '\u{4e2d}',
+    '\u{1f600}',
+    '\u{1f469}',
+    '\u{1f1e9}',
+    '\u{1f1ea}',
+    '\u{feff}',
+    '\u{5d0}',
+    '\u{df}',
+    '"',
+    '\n',
+    '\u{20000}',
+];
 
 /// A document that a user opened.
 #[derive(Debug, Clone)]
@@ -177,6 +197,16 @@ impl World<'_> {
         true
     }
 
+    /// Returns the content of an open document; `None` if it does not exist.
+    fn state(&mut self, peer: usize, doc: DocRef) -> Option<State> {
+        self.call(peer, |alive, _| {
+            let snapshot = alive.endpoint.view(doc)?;
+            let replica = alive.endpoint.replica(doc)?;
+            let (version, by) = (replica.version().clone(), replica.peer());
+            Some(State { value: snapshot.value, deleted: snapshot.meta.deleted, version, by })
+        })?
+    }
+
     /// Returns the value of an open document; `None` if it does not exist.
     fn value(&mut self, peer: usize, doc: DocRef) -> Option<Value> {
         Some(self.call(peer, |alive, _| alive.endpoint.view(doc))??.value)
@@ -221,20 +251,34 @@ impl World<'_> {
                 let tokens = vec![(docs[0], id << 20), (docs[1], (id << 20) + 1)];
                 Some(Draft { edits, tokens, ..Draft::default() })
             }
-            Act::Scribble { doc, delete, insert, .. } => {
+            Act::Scribble { doc, delete, insert, whole, .. } => {
                 let doc = self.open(peer, u64::from(*doc))?;
                 let value = self.value(peer, doc)?;
                 let len = value.entry(DRAFT).and_then(Value::as_text).map_or(0, |text| text.chars().count());
                 let from = self.keyed.below(&key(0), len as u64 + 1) as usize;
                 let delete = (*delete as usize).min(len - from);
                 let insert = self.padding(id, *insert);
-                let change = Change::Splice { path: at(DRAFT), at: from, delete, insert };
+                let change = if *whole {
+                    self.mark(Mark::Rewritten);
+                    let text = value.entry(DRAFT).and_then(Value::as_text).unwrap_or_default();
+                    let (head, tail) = (text.chars().take(from), text.chars().skip(from + delete));
+                    let text: String = head.chain(insert.chars()).chain(tail).collect();
+                    Change::Set { path: at(DRAFT), value: Value::from(text) }
+                } else {
+                    Change::Splice { path: at(DRAFT), at: from, delete, insert }
+                };
                 Some(one((doc, Edit::Apply(vec![change]))))
             }
-            Act::Set { doc, field, value, .. } => {
+            Act::Set { doc, field, value, remove, .. } => {
                 let doc = self.open(peer, u64::from(*doc))?;
-                self.value(peer, doc)?;
-                let change = Change::Set { path: at(&format!("field-{field}")), value: Value::from(*value) };
+                let field = format!("field-{field}");
+                let change = if *remove && self.value(peer, doc)?.entry(&field).is_some() {
+                    self.mark(Mark::FieldRemoved);
+                    Change::Remove { path: at(&field) }
+                } else {
+                    self.value(peer, doc)?;
+                    Change::Set { path: at(&field), value: Value::from(*value) }
+                };
                 Some(one((doc, Edit::Apply(vec![change]))))
             }
             Act::Delete { doc: number, deleted, .. } => {
@@ -286,8 +330,9 @@ impl World<'_> {
         let mut room = self.room(peer, doc)?;
         let text = self.keyed.below(&[purpose::PLACE, token, 1], room.texts.len() as u64) as usize;
         let (path, text) = room.texts.swap_remove(text);
-        let places: Vec<usize> =
-            core::iter::once(0).chain(text.match_indices('>').map(|(place, _)| place + 1)).collect();
+        let places: Vec<usize> = core::iter::once(0)
+            .chain((1..).zip(text.chars()).filter(|(_, c)| *c == '>').map(|(next, _)| next))
+            .collect();
         let place = self.keyed.below(&[purpose::PLACE, token], places.len() as u64) as usize;
         let insert = self.word(token, bytes);
         Some(Edit::Apply(vec![Change::Splice { path, at: places[place], delete: 0, insert }]))
@@ -320,6 +365,10 @@ impl World<'_> {
 
     /// Returns letters that do not compress well.
     fn padding(&self, key: u64, letters: u32) -> String {
+        if self.plan.core.unicode {
+            let letter = |at| SIGNS[self.keyed.below(&[purpose::PADDING, key, at], SIGNS.len() as u64) as usize];
+            return (0..u64::from(letters)).map(letter).collect();
+        }
         let letter = |at| char::from(b'a' + self.keyed.below(&[purpose::PADDING, key, at], 26) as u8);
         (0..u64::from(letters)).map(letter).collect()
     }
@@ -329,6 +378,7 @@ impl World<'_> {
         if edits.is_empty() {
             return;
         }
+        let states: Vec<Option<State>> = edits.iter().map(|(doc, _)| self.state(peer, *doc)).collect();
         let mut deps = Vec::new();
         for ((number, token), (doc, edit)) in tokens.iter().zip(&edits) {
             let before = match edit {
@@ -347,7 +397,12 @@ impl World<'_> {
                 self.stats.edits += 1;
                 self.point(peer, Point::EditTaken, None, &commit.0.to_le_bytes());
                 let creates = matches!(edits.first(), Some((_, Edit::Create { .. })));
-                self.taken(peer, commit.0, deps, creates);
+                self.taken(peer, commit.0, deps, creates, urgent);
+                for ((doc, edit), before) in edits.iter().zip(&states) {
+                    let (number, after) = (number_of(doc.doc), self.state(peer, *doc));
+                    self.check_effect(peer, number, edit, before.as_ref(), after.as_ref());
+                    self.note_announced(peer, number, after.map(|state| state.version).unwrap_or_default());
+                }
                 if let Some(deed) = deed {
                     self.done(peer, commit.0, deed, &edits[0], &before);
                 }
@@ -360,7 +415,27 @@ impl World<'_> {
         }
     }
 
-    fn taken(&mut self, peer: usize, commit: u64, tokens: Vec<(u64, u64, Vec<u64>)>, creates: bool) {
+    /// Has some peer edit a document that it has open. Returns whether one did.
+    pub(super) fn edit_anything(&mut self) -> bool {
+        let peers = (0..self.nodes.len()).filter(|peer| self.core[*peer]);
+        let open = peers.filter_map(|peer| {
+            let docs = &self.nodes[peer].alive.as_deref()?.docs;
+            Some((peer, docs.values().find(|open| open.opened)?.doc))
+        });
+        for (peer, doc) in open.collect::<Vec<_>>() {
+            if self.value(peer, doc).is_some() {
+                let change = Change::Set { path: at("field-0"), value: Value::from(-1) };
+                let edits = vec![(doc, Edit::Apply(vec![change]))];
+                self.write(peer, Draft { edits, urgent: true, ..Draft::default() });
+                self.turn(peer);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn taken(&mut self, peer: usize, commit: u64, tokens: Vec<(u64, u64, Vec<u64>)>, creates: bool, urgent: bool) {
+        self.note_taken(peer, commit, urgent);
         if self.model.note_edit(peer, tokens.iter().map(|(doc, ..)| *doc)) {
             self.mark(Mark::Concurrent);
         }
@@ -427,7 +502,7 @@ impl World<'_> {
             self.stats.edits += 1;
             self.point(peer, Point::EditTaken, None, &commit.0.to_le_bytes());
             let tokens = (0..count).map(|nth| (number(nth), (id << 20) + nth, Vec::new())).collect();
-            self.taken(peer, commit.0, tokens, true);
+            self.taken(peer, commit.0, tokens, true, true);
         } else {
             self.point(peer, Point::EditRefused, None, b"import");
         }
@@ -458,16 +533,20 @@ impl World<'_> {
     /// Handles the report that an edit is durable.
     pub(super) fn acked(&mut self, peer: usize, commit: u64) {
         let life = self.nodes[peer].life;
+        self.check_verdict(peer, commit);
+        self.check_in_time(peer, commit);
         let Some(alive) = self.nodes[peer].alive.as_deref_mut() else { return };
         let Some(tokens) = alive.edits.remove(&commit) else { return };
         let within = ends(alive);
         self.stats.acked += 1;
         self.point(peer, Point::EditAcked, None, &commit.to_le_bytes());
         self.model.acked((peer, life), &tokens, &within);
+        self.check_safe(peer, &tokens);
     }
 
     /// Handles the report that an edit is lost.
     pub(super) fn edit_failed(&mut self, peer: usize, commit: u64) {
+        self.check_verdict(peer, commit);
         let tokens = self.nodes[peer].alive.as_deref_mut().and_then(|alive| alive.edits.remove(&commit));
         if tokens.is_some() {
             self.point(peer, Point::EditFailed, None, &commit.to_le_bytes());

@@ -16,6 +16,7 @@ use crate::ids::{DeviceId, LinkId, LogNo, SpaceNo, UserId};
 use crate::ledger::{Ledger, View};
 use crate::sealed::Invite;
 use crate::sync::Class;
+use crate::sync::session::Credit;
 use crate::sync::session::Session;
 use crate::time::{Deadline, Reason};
 use crate::wire::close::CloseCode;
@@ -380,6 +381,8 @@ impl Link {
             handshake_bytes: self.handshake_bytes,
             messages_in: open.map_or(0, |open| open.messages_in),
             messages_out: open.map_or(0, |open| open.messages_out),
+            walks: open.map_or(0, |open| open.session.walks()),
+            credit: open.map_or_else(Credit::default, |open| open.session.credit()),
             queued: open.map_or(0, |open| open.session.queued() + open.serving.len()),
             spaces: open.map_or_else(BTreeMap::new, |open| open.session.shared().collect()),
             acked: open.map_or_else(BTreeMap::new, |open| open.acked.clone()),

@@ -155,8 +155,9 @@ impl Open {
                 batch.effects.push(Effect::Received { link: id, log: no });
             }
             Action::Acked { log, seq } => {
-                self.acked.insert(log, seq);
+                self.acked.insert(log, seq + u64::from(planted!("acked.one-ahead")));
             }
+            Action::SaveCursor { .. } if planted!("cursor.unsaved") => {}
             Action::SaveCursor { space, cursor } => ledger.save_cursor(self.device, space, cursor),
             Action::ReadBranch { log, seq, h, from, bytes_max } => {
                 let history = ledger.history_with(log, seq, &h);

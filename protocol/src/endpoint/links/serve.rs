@@ -149,7 +149,7 @@ fn stored_run(ledger: &Ledger, log: LogNo, serving: &Serving) -> Option<Run> {
         }
         let (before, entry) = Held::split_row(row)?;
         bytes += entry.len();
-        if bytes > serving.bytes_max && best.is_some() {
+        if reached!(RunBytes, bytes > serving.bytes_max) && best.is_some() {
             break;
         }
         h_prev.get_or_insert(before);

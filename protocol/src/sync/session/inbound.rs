@@ -80,6 +80,11 @@ impl Inbound {
         self.taken = Some(to);
     }
 
+    /// Returns the bytes of each run that is not durable.
+    pub(super) fn in_flight(&self) -> impl Iterator<Item = u64> {
+        self.flights.iter().map(|flight| flight.bytes)
+    }
+
     /// Drops everything awaited except histories. Returns the credit that goes back.
     pub(super) fn drop_pending(&mut self) -> Vec<(Class, u64)> {
         (self.need, self.wanted, self.fetch, self.head_flight) = (None, None, None, None);
@@ -117,7 +122,8 @@ impl Session {
         }
     }
 
-    /// Fetches wanted entries of a log of which this replica has only the head, from a peer that holds entries.
+    /// Fetches wanted entries of a log of which this replica has only the head, from a peer that holds entries or wrote
+    /// the log.
     pub(super) fn fetch_lagging(&mut self, catalog: &dyn Catalog, log: LogNo) {
         let view = catalog.log(log);
         let from = match catalog.bodies(view.space, Some(log)) {
@@ -126,7 +132,7 @@ impl Session {
             Bodies::HeadOnly => view.tip_to(),
         };
         let peer_holds_entries = self.spaces.get(&view.space).is_some_and(|space| space.peer_follows_all());
-        if peer_holds_entries {
+        if peer_holds_entries || view.is_peers {
             self.fetch(catalog, log, from, view.tip_to());
         }
     }
@@ -228,7 +234,7 @@ impl Session {
                 inbound.fetch = inbound.fetch.take().or(older);
                 inbound.dropped = true;
             }
-            self.credit_due[class.index()] += bytes;
+            self.credit_due[class.index()] += if planted!("credit.kept") { 0 } else { bytes };
             if !is_known {
                 return self.need(space, id, end);
             }
@@ -307,9 +313,10 @@ impl Session {
             self.on_branch_gone(catalog, id);
             return Ok(());
         }
+        let absent_max = self.limits.absent_max;
         let inbound = &mut self.stream(space, id)?.inbound;
         inbound.is_gone = true;
-        note_range(&mut inbound.gone, from, to);
+        note_range(&mut inbound.gone, from, to, absent_max);
         // An answer that begins behind the next wanted entry belongs to an earlier request: the two have crossed.
         if let Some((next, end)) = inbound.wanted.filter(|(next, _)| from <= *next) {
             inbound.wanted = (to < end).then_some((next.max(to), end));
@@ -337,7 +344,7 @@ impl Session {
             inbound.head_flight = None;
         }
         while let Some(flight) = inbound.flights.pop_front_if(|flight| flight.end <= view.entries_to) {
-            self.credit_due[flight.class.index()] += flight.bytes;
+            self.credit_due[flight.class.index()] += flight.bytes << u32::from(planted!("credit.twice"));
             is_news = true;
         }
         // The log seemed to have two histories and has only the peer's: its dropped data is held and must be

@@ -9,15 +9,12 @@ use crate::log::card::short_card;
 use crate::sync::{Catalog, Class, LogView};
 use crate::wire::message::{GoneReason, LogRef, Message, Run};
 
-/// Most ranges of unanswerable requests that are kept apart; more are merged into one.
-const RANGES_MAX: usize = 8;
-
-/// Adds a range to those that were requested but are not held.
-pub(super) fn note_range(ranges: &mut Vec<(u64, u64)>, from: u64, to: u64) {
+/// Adds a range to those that were requested but are not held, at most `max`: more are merged into one.
+pub(super) fn note_range(ranges: &mut Vec<(u64, u64)>, from: u64, to: u64, max: usize) {
     let meets = |range: &mut (u64, u64)| range.0 <= to && from <= range.1;
     let whole = |all: (u64, u64), range: (u64, u64)| (all.0.min(range.0), all.1.max(range.1));
     let mut range = ranges.extract_if(.., meets).fold((from, to), whole);
-    if ranges.len() >= RANGES_MAX {
+    if reached!(AbsentRanges, ranges.len() >= max) {
         range = ranges.drain(..).fold(range, whole);
     }
     ranges.push(range);
@@ -170,7 +167,7 @@ impl Session {
         let Some((first, at)) = here.min() else { return };
         let (from, to) = outbound.absent.swap_remove(at);
         if from < first {
-            note_range(&mut outbound.absent, from, first);
+            note_range(&mut outbound.absent, from, first, self.limits.absent_max);
         }
         outbound.start(first);
         outbound.asked = outbound.asked.max(Some(to));
@@ -206,7 +203,7 @@ impl Session {
             self.refuse(id, next, to, reason);
             // The peer knows of the gap now; the entries after it continue.
             if let Some(stream) = self.streams.get_mut(&id) {
-                note_range(&mut stream.outbound.absent, next, to);
+                note_range(&mut stream.outbound.absent, next, to, self.limits.absent_max);
                 stream.outbound.start(to);
             }
         }
@@ -218,7 +215,7 @@ impl Session {
     fn refuse(&mut self, id: LogId, from: u64, to: u64, reason: GoneReason) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let outbound = &mut stream.outbound;
-        note_range(&mut outbound.gone_due.0, from, to);
+        note_range(&mut outbound.gone_due.0, from, to, self.limits.absent_max);
         outbound.gone_due.1 = reason;
         outbound.head_due = Some(HeadDue { with_card: from == 0 });
         if reason != GoneReason::Absent {
@@ -293,7 +290,7 @@ impl Session {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if let Some(to) = stream.outbound.asked.filter(|to| next < *to) {
             stream.outbound.asked = Some(next);
-            note_range(&mut stream.outbound.absent, next, to);
+            note_range(&mut stream.outbound.absent, next, to, self.limits.absent_max);
             self.refuse(id, next, to, GoneReason::Absent);
         } else if view.entries_to < view.tip_to() {
             self.offer_head(catalog, view.space, id, next == 0);
@@ -304,7 +301,7 @@ impl Session {
     pub(super) fn pump(&mut self, catalog: &dyn Catalog) {
         for class in Class::ALL {
             let at = class.index();
-            while self.reads[at] < self.limits.reads_max
+            while !reached!(Reads, self.reads[at] >= self.limits.reads_max)
                 && self.credit_out[at] > 0
                 && let Some(id) = self.active[at].pop_front()
             {
@@ -333,7 +330,7 @@ impl Session {
             let State::Ready(run) = &outbound.state else { return None };
             let bytes = run.bytes();
             let is_stale = outbound.next != Some(run.start);
-            if !is_stale && bytes > self.credit_out[at] {
+            if !is_stale && reached!(Window, bytes > self.credit_out[at]) {
                 return None;
             }
             self.ready[at].pop_front();
@@ -390,7 +387,8 @@ impl Session {
             return Ok(());
         }
         let Some((_, view)) = self.view(catalog, &id).filter(|(_, view)| from < view.entries_to) else {
-            note_range(&mut self.stream(space, id)?.outbound.absent, from, to);
+            let absent_max = self.limits.absent_max;
+            note_range(&mut self.stream(space, id)?.outbound.absent, from, to, absent_max);
             self.refuse(id, from, to, GoneReason::Absent);
             return Ok(());
         };

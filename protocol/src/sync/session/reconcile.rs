@@ -9,11 +9,6 @@ use crate::sync::{Catalog, LeafItem, NodeView, Scope};
 use crate::wire::message::{LEAF_MAX, Message, NODES_MAX, Node};
 use std::collections::VecDeque;
 
-/// Size from which on no more nodes are added to a message, in bytes.
-const BATCH_BYTES: usize = 16 * 1024;
-/// Most items that are compared in one step.
-const ITEMS_PAGE: usize = 64;
-
 /// The state of the walks of one space.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
@@ -24,6 +19,8 @@ pub(super) struct Walk {
     answered: u64,
     /// True if the peer will start.
     is_awaited: bool,
+    /// Number of walks that this side took part in.
+    pub(super) taken: u64,
     /// Number of walks that were started again, and the two roots that caused them, this side's first.
     again: Option<(u32, [[u8; 16]; 2])>,
 }
@@ -41,6 +38,7 @@ enum Task {
 
 impl Walk {
     pub(super) fn begin(&mut self, is_initiator: bool) {
+        self.taken += 1;
         if is_initiator {
             self.tasks.push_back(Task::Send { scope: Scope::Space, prefix: Vec::new() });
         } else {
@@ -54,6 +52,7 @@ impl Walk {
         let may = started < max;
         if may {
             self.again = Some((started + 1, roots));
+            self.taken += 1;
             self.tasks.push_back(Task::Send { scope: Scope::Space, prefix: Vec::new() });
         }
         may
@@ -84,6 +83,7 @@ impl Session {
         let Some(space) = self.spaces.get_mut(&no).filter(|space| space.is_begun()) else {
             return Err(SessionError::Unexpected);
         };
+        space.walk.taken += u64::from(space.walk.is_over() && !nodes.is_empty());
         if space.walk.is_over() && !nodes.is_empty() {
             space.restart_settling();
         }
@@ -138,7 +138,8 @@ impl Session {
         prefix: Vec<u8>,
         theirs: &[LeafItem],
     ) -> Result<(), SessionError> {
-        let mine = catalog.items(no, scope, &prefix, None, ITEMS_PAGE);
+        let page_max = self.limits.walk_items_max;
+        let mine = catalog.items(no, scope, &prefix, None, page_max);
         let mut theirs_left = theirs.iter().peekable();
         for item in &mine {
             while let Some(other) = theirs_left.next_if(|other| other.key() < item.key()) {
@@ -151,13 +152,13 @@ impl Session {
         }
         for other in theirs_left {
             // It may be here all the same, past the first page.
-            let is_past_page = mine.len() == ITEMS_PAGE;
+            let is_past_page = reached!(WalkItems, mine.len() == page_max);
             match other {
                 LeafItem::Log { id, seq, .. } if is_past_page => self.on_peer_has(catalog, no, *id, *seq)?,
                 LeafItem::Partition { .. } | LeafItem::Log { .. } => self.request_item(catalog, no, other)?,
             }
         }
-        if let Some(last) = mine.last().filter(|_| mine.len() == ITEMS_PAGE)
+        if let Some(last) = mine.last().filter(|_| mine.len() == page_max)
             && let Some(space) = self.spaces.get_mut(&no)
         {
             space.walk.tasks.push_back(Task::Rest { scope, prefix, after: last.key().to_vec() });
@@ -233,7 +234,7 @@ impl Session {
     pub(super) fn next_nodes(&mut self, catalog: &dyn Catalog, no: SpaceNo) -> Option<Message> {
         let mut nodes = Vec::new();
         let mut bytes = 0;
-        while bytes < BATCH_BYTES && nodes.len() < NODES_MAX {
+        while !reached!(WalkBytes, bytes >= self.limits.walk_bytes_max) && nodes.len() < NODES_MAX {
             let walk = &mut self.spaces.get_mut(&no)?.walk;
             match walk.tasks.pop_front() {
                 Some(Task::Send { scope, prefix }) => {
@@ -255,7 +256,8 @@ impl Session {
     }
 
     fn offer_page(&mut self, catalog: &dyn Catalog, no: SpaceNo, scope: Scope, prefix: Vec<u8>, after: &[u8]) {
-        let page = catalog.items(no, scope, &prefix, Some(after).filter(|after| !after.is_empty()), ITEMS_PAGE);
+        let max = self.limits.walk_items_max;
+        let page = catalog.items(no, scope, &prefix, Some(after).filter(|after| !after.is_empty()), max);
         for item in &page {
             // Behind a page that was compared with a leaf, items that the peer is known to have are not handed over
             // again.
@@ -269,7 +271,7 @@ impl Session {
                 self.offer_item(catalog, no, item);
             }
         }
-        if let Some(last) = page.last().filter(|_| page.len() == ITEMS_PAGE)
+        if let Some(last) = page.last().filter(|_| reached!(WalkRest, page.len() == max) && !planted!("walk.page-once"))
             && let Some(space) = self.spaces.get_mut(&no)
         {
             space.walk.tasks.push_front(Task::Rest { scope, prefix, after: last.key().to_vec() });

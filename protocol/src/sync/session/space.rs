@@ -8,9 +8,6 @@ use crate::sync::{Catalog, Cursor, Follow};
 use crate::wire::message::Message;
 use std::collections::BTreeSet;
 
-/// Most changes that are looked up in one step.
-const CHANGES_PAGE: usize = 256;
-
 /// Content of one side's message that opened the space.
 #[derive(Debug, Clone)]
 pub(super) struct Opened {
@@ -194,7 +191,7 @@ impl Session {
         let (my_position, peer_life) = (mine.position, self.link.peer_incarnation);
         if mine.root == theirs.root {
             // Growth after the `SpaceOpen` message is announced from the journal.
-            space.changes_from = Some(my_position);
+            space.changes_from = Some(if planted!("changes.from-start") { 0 } else { my_position });
             space.settled_sent = Some(my_position);
             let cursor = Cursor { incarnation: peer_life, position: theirs.position };
             self.save_cursor(no, cursor);
@@ -202,17 +199,17 @@ impl Session {
             let read_by_them = read_to(theirs, catalog.incarnation(), my_position);
             let read_by_us = read_to(mine, peer_life, theirs.position);
             match (read_by_them, read_by_us) {
-                (Some(position), Some(_)) => space.changes_from = Some(position),
+                (Some(position), Some(_)) if !planted!("walk.though-known") => space.changes_from = Some(position),
                 _ => space.walk.begin(self.link.initiator),
             }
         }
         self.spaces_due.insert(no);
         let mut after = None;
         loop {
-            let logs = catalog.lagging(no, after, CHANGES_PAGE);
+            let logs = catalog.lagging(no, after, self.limits.changes_max);
             logs.iter().for_each(|log| self.fetch_lagging(catalog, *log));
             after = logs.last().copied();
-            if logs.len() < CHANGES_PAGE {
+            if logs.len() < self.limits.changes_max {
                 break;
             }
         }
@@ -243,14 +240,18 @@ impl Session {
 
     /// Looks up the next changes of a space. Logs whose state at the peer is known are sent, the others announced.
     pub(super) fn build_changes(&mut self, catalog: &dyn Catalog, no: SpaceNo) {
+        let max = self.limits.changes_max;
         let Some(space) = self.spaces.get_mut(&no).filter(|space| space.is_begun()) else { return };
         let mut ids = Vec::new();
         if let Some(position) = space.changes_from {
-            let page = catalog.changed_since(no, position, CHANGES_PAGE);
-            space.changes_from = page.last().filter(|_| page.len() == CHANGES_PAGE).map(|(position, _)| *position);
+            let page = catalog.changed_since(no, position, max);
+            space.changes_from = page
+                .last()
+                .filter(|_| reached!(Changes, page.len() == max) && !planted!("changes.page-once"))
+                .map(|(position, _)| *position);
             ids.extend(page.into_iter().map(|(_, log)| catalog.log(log).id));
         } else {
-            while ids.len() < CHANGES_PAGE
+            while !reached!(Announced, ids.len() >= max)
                 && let Some(id) = space.announce.pop_first()
             {
                 ids.push(id);

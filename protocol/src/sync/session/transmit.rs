@@ -4,13 +4,11 @@
 use super::Session;
 use crate::ids::LogId;
 use crate::sync::{Catalog, Class};
-use crate::wire::frame::{CHANNELS, Outgoing, PLAINTEXT_MAX};
+use crate::wire::frame::{CHANNELS, Outgoing};
 use crate::wire::message::{ITEMS_MAX, Message};
 
 /// Least room in which a frame is begun, in bytes.
 const ROOM_MIN: usize = 64;
-/// Most ids that one message introduces.
-const LOGS_MAX: usize = 512;
 /// Chunks that each class may send before the others have their turn; class 0 always goes first.
 const TURNS: [u8; CHANNELS] = [0, 8, 4, 2, 1, 1];
 
@@ -28,17 +26,17 @@ impl Session {
     /// returns `false`.
     pub fn poll_transmit(&mut self, catalog: &dyn Catalog, out: &mut Vec<u8>, max: usize) -> bool {
         let start = out.len();
-        let max = max.min(PLAINTEXT_MAX);
+        let max = max.min(self.limits.frame_bytes_max);
         loop {
             let room = max.saturating_sub(out.len() - start);
-            if room < ROOM_MIN {
+            if reached!(FrameBytes, room < ROOM_MIN) {
                 break;
             }
             self.load(catalog);
             let Some(class) = self.pick() else { break };
             let at = class.index();
             let others_wait = (0..CHANNELS).any(|other| other != at && self.sending[other].is_some());
-            let chunk_max = if others_wait { self.limits.chunk_bytes_max } else { PLAINTEXT_MAX };
+            let chunk_max = if others_wait { self.limits.chunk_bytes_max } else { max };
             let Some(sending) = &mut self.sending[at] else { break };
             if !sending.outgoing.write(class as u8, out, room, chunk_max) {
                 break;
@@ -133,7 +131,7 @@ impl Session {
         if let Some(message) = self.next_open(catalog) {
             return Some(message);
         }
-        if let Some((no, first, ids)) = self.handles.take_due(LOGS_MAX)
+        if let Some((no, first, ids)) = self.handles.take_due(self.limits.names_max)
             && let Some(space) = self.spaces.get(&no)
         {
             return Some(Message::Logs { space: space.index, first, ids });

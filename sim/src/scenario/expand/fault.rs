@@ -199,7 +199,7 @@ fn peer_act(fault: &Fault) -> Option<(Act, u64)> {
         }
         Fault::FailDisk { peer, nth, full, reopen } => {
             // Plans count commits from 0.
-            (Act::FailStore { peer, nth: nth.saturating_sub(1), full, reopen_us: reopen.us }, reopen.us)
+            (Act::FailStore { peer, nth: nth.saturating_sub(1), full, reads: false, reopen_us: reopen.us }, reopen.us)
         }
         Fault::Clock { peer, jump, speed } => {
             (Act::Clock { peer, jump_ms: jump.ms, rate: (speed * 1000.0).round() as u32 }, 0)

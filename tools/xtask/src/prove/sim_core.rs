@@ -72,6 +72,11 @@ pub(super) fn prove(_: &Setting, report: &mut Report<'_>) -> Result<(), Failure>
     report.figure("swarm of documents made apart: seeds", apart.seeds.len() as f64, scale.apart);
     report.figure("swarm of documents made apart: edits", apart.total(3), scale.apart);
     report.figure("swarm of documents made apart: seeds with a violation", apart.bad.len() as f64, scale.apart);
+    let runs = [&first, &copied, &apart];
+    let never: Vec<String> =
+        limits().into_iter().filter(|side| !runs.iter().any(|run| run.marks.contains_key(side))).collect();
+    never.iter().for_each(|side| eprintln!("sim-core: no seed met {side}"));
+    report.figure("all swarms: sides of limits that no seed met", never.len() as f64, count);
     let again = run_all(&swarm, scale.pairs, &["--backwards"])?;
     let differ = again.seeds.iter().filter(|(seed, hash)| first.seeds.get(seed) != Some(hash)).count();
     report.figure("pairs of processes: seeds", again.seeds.len() as f64, scale.pairs);
@@ -130,6 +135,15 @@ pub(super) fn unmet(run: &Run, is_asked: impl Fn(&str) -> bool) -> usize {
     unmet.len()
 }
 
+/// Returns the marks of both sides of each limit.
+fn limits() -> Vec<String> {
+    let names = include_str!("../../../../protocol/src/testkit/limits.rs").lines().filter_map(|line| {
+        let (_, name) = line.trim().strip_suffix("\",")?.split_once(" = \"")?;
+        Some(name)
+    });
+    names.flat_map(|name| ["below", "reached"].map(|side| format!("limit.{name}.{side}"))).collect()
+}
+
 fn cosmicsync_marks() -> Vec<&'static str> {
     include_str!("../../../../sim/src/coverage.rs")
         .lines()
@@ -160,6 +174,7 @@ impl Run {
         match words[..] {
             ["seed", seed, hash] => drop(self.seeds.insert(seed.parse()?, hash.to_owned())),
             ["mark", mark, times] => *self.marks.entry(mark.to_owned()).or_default() += times.parse::<u64>()?,
+            ["never", ..] => {}
             ["bad", ..] => self.bad.push(line.to_owned()),
             ["done", _, ref totals @ ..] => {
                 for (sum, total) in self.totals.iter_mut().zip(totals) {
@@ -230,7 +245,7 @@ pub(super) fn planted(report: &mut Report<'_>, flags: &[&str], seeds_max: u64) -
         found += 1;
         let again = printed(Command::new(&program).arg("--replay").arg(bundles.path()).arg(id).args(flags))?;
         replayed += u32::from(again == format!("{id}\t{oracle}\t-\n"));
-        report.figure(&format!("planted {id} ({region}): seeds to find"), seeds, 1);
+        report.figure(&format!("planted {id} ({region}, {oracle}): seeds to find"), seeds, 1);
     }
     let planted = u32::try_from(ids.len())?;
     report.figure("planted bugs: found", f64::from(found), u64::from(planted));

@@ -274,7 +274,7 @@ impl Catalog for View<'_> {
             Tip { seq, h, signature: sign(&id, seq, &h) }
         });
         let (class, entries_to) = (log.class, log.entries_to);
-        LogView { id, space: SPACE, class, card: card(log, &id), tip, entries_to, leaves: Vec::new() }
+        LogView { id, space: SPACE, class, card: card(log, &id), tip, entries_to, is_peers: false, leaves: Vec::new() }
     }
     fn log_by_id(&self, id: &LogId) -> Option<LogNo> {
         self.0.numbers.get(id).copied()
