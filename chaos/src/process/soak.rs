@@ -39,7 +39,13 @@ pub(super) fn plan(peers: usize, lasts_us: u64, seed: u64, disks: bool) -> Plan 
             let doc = drawn.below(DOCS) as u32;
             let act = match drawn.below(4) {
                 0 => Act::Item { peer, doc },
-                1 => Act::Set { peer, doc, field: drawn.below(8) as u32, value: drawn.below(1_000) as i64 },
+                1 => Act::Set {
+                    peer,
+                    doc,
+                    field: drawn.below(8) as u32,
+                    value: drawn.below(1_000) as i64,
+                    remove: false,
+                },
                 _ => Act::Insert { peer, doc, urgent: false, bytes: drawn.below(64) as u32 },
             };
             push(at_us, act);
@@ -79,7 +85,7 @@ fn fault(drawn: &mut Drawn, peers: u64, links: u64, disks: bool) -> Act {
         },
         9 => Act::Refuse { link, for_us },
         10 => Act::Unanswered { link, for_us },
-        _ => Act::FailStore { peer: any, nth: 0, full: true, reopen_us: for_us },
+        _ => Act::FailStore { peer: any, nth: 0, full: true, reads: false, reopen_us: for_us },
     }
 }
 
