@@ -271,7 +271,7 @@ impl Session {
                 self.offer_item(catalog, no, item);
             }
         }
-        if let Some(last) = page.last().filter(|_| reached!(WalkRest, page.len() == max) && !planted!("walk.page-once"))
+        if let Some(last) = page.last().filter(|_| reached!(WalkRest, page.len() == max))
             && let Some(space) = self.spaces.get_mut(&no)
         {
             space.walk.tasks.push_front(Task::Rest { scope, prefix, after: last.key().to_vec() });
