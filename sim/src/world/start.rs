@@ -12,6 +12,7 @@ use cosmicsync_protocol::wire::hello::{Feature, VERSION_MAJOR, Versions};
 /// Returns the core's settings in a run.
 pub(crate) fn config(core: &plan::Core) -> Config {
     let sizes = core.sizes.clone().unwrap_or_default();
+    let entry_bytes = Limits::default().entry_bytes_max;
     Config {
         coalesce_us: core.coalesce_us,
         handshake_us_max: core.handshake_us,
@@ -23,6 +24,7 @@ pub(crate) fn config(core: &plan::Core) -> Config {
             rekey_messages: core.rekey_messages,
             run_bytes_max: core.run_bytes,
             window_bytes: core.window_bytes,
+            entry_bytes_max: entry_bytes.min(core.window_bytes as usize / 4 * 3),
             queued_max: core.queued,
             reads_max: core.reads,
             chunk_bytes_max: sizes.chunk_bytes,
