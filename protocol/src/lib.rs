@@ -68,7 +68,7 @@
 //! // Step 1. A program takes the seed and the time from the operating system.
 //! let (seed, now) = ([7; 32], Now { mono_us: 1, wall_ms: 1_800_000_000_000 });
 //! let mut store = MemStore::new();
-//! let mut recovery = Box::new(Recovery::new(Config::default(), seed));
+//! let mut recovery = Recovery::new(Config::default(), seed);
 //! let mut endpoint: Endpoint = loop {
 //!     while let Some(request) = recovery.poll_store() {
 //!         store.submit(request);

@@ -80,7 +80,7 @@ impl Filler {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
         let now = Now { mono_us: 1, wall_ms: 1_700_000_000_000 };
-        let mut recovery = Box::new(Recovery::new(Config::default(), seed));
+        let mut recovery = Recovery::new(Config::default(), seed);
         let endpoint = loop {
             while let Some(request) = recovery.poll_store() {
                 store.submit(request)?;

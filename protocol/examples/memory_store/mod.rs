@@ -98,7 +98,7 @@ impl MemoryStore {
 
 /// Reads a store back and returns the endpoint. An empty store becomes a new device.
 pub(crate) fn recover(store: &mut MemoryStore, now: Now, seed: [u8; 32]) -> Outcome<Endpoint> {
-    let mut recovery = Box::new(Recovery::new(Config::default(), seed));
+    let mut recovery = Recovery::new(Config::default(), seed);
     loop {
         let request = recovery.poll_store().ok_or("recovery waits for nothing")?;
         match recovery.step(now, store.carry_out(request))? {

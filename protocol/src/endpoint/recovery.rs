@@ -22,7 +22,7 @@ use crate::time::Now;
 /// use cosmicsync_protocol::{Endpoint, Recovery};
 ///
 /// fn recover(store: &mut MemStore, now: Now, seed: [u8; 32]) -> Result<Endpoint, RecoverError> {
-///     let mut recovery = Box::new(Recovery::new(Config::default(), seed));
+///     let mut recovery = Recovery::new(Config::default(), seed);
 ///     loop {
 ///         while let Some(request) = recovery.poll_store() {
 ///             store.submit(request);
@@ -57,7 +57,7 @@ pub struct Recovery(Box<Loading>);
 #[derive(Debug)]
 pub enum Step {
     /// More is to be read.
-    More(Box<Recovery>),
+    More(Recovery),
     /// The endpoint is ready.
     Ready(Box<Endpoint>),
 }
@@ -78,9 +78,9 @@ impl Recovery {
     ///
     /// # Errors
     /// Fails if the configuration is not valid, the store failed, or it contains a row that this version cannot read.
-    pub fn step(self: Box<Self>, now: Now, done: StoreDone) -> Result<Step, RecoverError> {
+    pub fn step(self, now: Now, done: StoreDone) -> Result<Step, RecoverError> {
         Ok(match self.0.step(now, done)? {
-            ledger::Step::More(more) => Step::More(Box::new(Self(more))),
+            ledger::Step::More(more) => Step::More(Self(more)),
             ledger::Step::Ready(ledger) => Step::Ready(Box::new(Endpoint::start(*ledger, now))),
         })
     }

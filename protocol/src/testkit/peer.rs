@@ -68,10 +68,10 @@ impl Peer {
     fn start(mut store: MemStore, image: Option<Image>, seed: [u8; 32], config: Config) -> Self {
         let now = Now { mono_us: 1, wall_ms: 1_700_000_000_000 };
         let recovery = Recovery::new(config, seed);
-        let mut recovery = Box::new(match image {
+        let mut recovery = match image {
             Some(image) => recovery.resume(image),
             None => recovery,
-        });
+        };
         let endpoint = loop {
             while let Some(request) = recovery.poll_store() {
                 store.submit(request);

@@ -76,10 +76,10 @@ pub(crate) fn recover(
     now: Now,
 ) -> Option<Endpoint> {
     let recovery = Recovery::new(config, seed);
-    let mut recovery = Box::new(match image {
+    let mut recovery = match image {
         Some(image) => recovery.resume(image),
         None => recovery,
-    });
+    };
     loop {
         while let Some(request) = recovery.poll_store() {
             store.submit(request);

@@ -44,7 +44,7 @@ pub(super) async fn start<C: Clock, D: Disk>(
     let (done, mut completions) = unbounded_channel();
     let store = disk.open(done)?;
     let own = own_rows(&store, &mut completions).await?;
-    let mut recovery = Box::new(Recovery::new(config.clone(), seed(seeds)?));
+    let mut recovery = Recovery::new(config.clone(), seed(seeds)?);
     let endpoint = loop {
         while let Some(request) = recovery.poll_store() {
             submit(&store, request)?;
