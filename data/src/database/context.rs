@@ -237,8 +237,8 @@ impl Context<'_> {
         }
     }
 
-    /// Frees all resources of the request.
-    pub(super) fn release(&mut self) {
+    /// Unpins all documents of the request.
+    fn close_all(&mut self) {
         let first = DocRef { partition: PartNo(0), doc: DocId::default() };
         let pins: Vec<DocRef> = self
             .desk
@@ -250,6 +250,11 @@ impl Context<'_> {
         for doc in pins {
             self.close(doc);
         }
+    }
+
+    /// Frees all resources of the request.
+    pub(super) fn release(&mut self) {
+        self.close_all();
         self.desk.watching.remove(&self.ticket);
         self.desk.following.remove(&self.ticket);
         self.desk.resting.remove(&self.ticket);
@@ -284,6 +289,10 @@ impl Context<'_> {
     /// # Errors
     /// If more than [`RESTING_MAX`] requests do.
     pub(super) fn rest(&mut self, rests: bool) -> Result<(), RequestError> {
+        if rests {
+            // A query that ended early may have more documents open than it returned.
+            self.close_all();
+        }
         if !rests {
             self.desk.resting.remove(&self.ticket);
         } else if self.desk.resting.insert(self.ticket) && self.desk.resting.len() > RESTING_MAX {

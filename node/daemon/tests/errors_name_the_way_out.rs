@@ -300,7 +300,7 @@ fn a_backup_wants_a_passphrase_that_is_not_guessed_at_once() {
     fs::write(&passphrase, "ab\n").expect("written");
     let arguments = ["backup", "create", file.to_str().expect("text"), "--passphrase-file"];
     let (message, _) = world.error("laptop", &[&arguments[..], &[passphrase.to_str().expect("text")]].concat());
-    assert!(message.starts_with("a passphrase has 8 characters or more"), "{message}");
+    assert!(message.starts_with("a passphrase needs 8 characters or more"), "{message}");
     assert!(!file.exists());
 }
 
