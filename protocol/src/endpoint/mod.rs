@@ -44,7 +44,7 @@ const DRIFT_MS_MAX: u64 = 60_000;
 
 /// The sans-IO core that a runtime drives: logs, keys, open documents and links in one object.
 ///
-/// [`Recovery`](crate::Recovery) makes an endpoint from a store, and [`pump`](fn@crate::pump) drives it.
+/// [`Recovery`] makes an endpoint from a store, and [`pump`](fn@crate::pump) drives it.
 ///
 /// # Methods
 ///
