@@ -22,6 +22,7 @@ const OF_EDITS: &[&str] = &[
     "document.deleted",
     "document.hides",
     "document.made-apart",
+    "draft.set-whole",
     "edit.acked",
     "edit.failed",
     "edit.refused",
@@ -29,6 +30,9 @@ const OF_EDITS: &[&str] = &[
     "edits.concurrent",
     "crash.with-edits-open",
     "excluded.published",
+    "field.removed",
+    "stop.with-edits-open",
+    "store.read-failed",
     "transaction.seen",
     "write.released",
 ];
