@@ -4,7 +4,7 @@
 //! delays, sheds or ends a link, so replicas with other limits still converge (`spec/sync.md`, section 9).
 
 use crate::connection::transport::{HANDSHAKE_MESSAGES, REKEY_MESSAGES};
-use crate::wire::frame::PLAINTEXT_MAX;
+use crate::wire::frame::{FRAME_BYTES_MIN, PLAINTEXT_MAX};
 use crate::wire::hello::{Feature, VERSION, Versions};
 use crate::wire::message::LEAF_MAX;
 
@@ -28,8 +28,8 @@ pub struct Limits {
     pub card_bytes_max: usize,
     /// Largest body of an endpoint's own message, in bytes.
     pub app_bytes_max: usize,
-    /// Most bytes of entries that a peer may have in flight to this side, per class. At least one mebibyte
-    /// each.
+    /// Most bytes of entries that a peer may have in flight to this side, per class. At least four thirds of
+    /// `entry_bytes_max`.
     pub window_bytes: u64,
     /// Most logs that each side may name on one link. A session that reaches the limit asks to be renewed.
     pub handles_max: usize,
@@ -117,7 +117,7 @@ pub struct Steps {
     pub bulk_bytes: usize,
     /// Most bytes of a section of an imported entry before compression, unless a single document is larger.
     pub section_bytes: usize,
-    /// Most items of a trie's leaf. A protocol constant: both sides must agree.
+    /// Most items of a trie's leaf, up to 16. A protocol constant: both sides must agree.
     pub leaf_items: usize,
 }
 
@@ -220,7 +220,7 @@ impl Config {
     /// # Errors
     /// Names the first field that does not meet a demand.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let limits = &self.limits;
+        let (limits, steps) = (&self.limits, &self.steps);
         let at_least_one = [
             ("handshakes_max", self.handshakes_max as u64),
             ("keep_alive_us", self.keep_alive_us),
@@ -233,6 +233,19 @@ impl Config {
             ("limits.reads_max", limits.reads_max as u64),
             ("limits.queued_max", limits.queued_max as u64),
             ("limits.walk_tasks_max", limits.walk_tasks_max as u64),
+            ("limits.changes_max", limits.changes_max as u64),
+            ("limits.names_max", limits.names_max as u64),
+            ("limits.walk_items_max", limits.walk_items_max as u64),
+            ("limits.walk_bytes_max", limits.walk_bytes_max as u64),
+            ("steps.read_bytes", steps.read_bytes as u64),
+            ("steps.index_bytes", steps.index_bytes as u64),
+            ("steps.read_entries", steps.read_entries as u64),
+            ("steps.segment_entries", steps.segment_entries),
+            ("steps.made_docs", steps.made_docs as u64),
+            ("steps.bulk_docs", steps.bulk_docs as u64),
+            ("steps.bulk_bytes", steps.bulk_bytes as u64),
+            ("steps.section_bytes", steps.section_bytes as u64),
+            ("steps.leaf_items", steps.leaf_items as u64),
         ];
         let is_window_small = limits.entry_bytes_max as u64 > limits.window_bytes / 4 * 3;
         let is_message_small = limits.message_bytes_max <= limits.entry_bytes_max;
@@ -241,6 +254,9 @@ impl Config {
         let broken = broken
             .or(is_window_small.then_some(("limits.entry_bytes_max", "must be at most three quarters of window_bytes")))
             .or(is_message_small.then_some(("limits.message_bytes_max", "must be above entry_bytes_max")))
+            .or((!(FRAME_BYTES_MIN..=PLAINTEXT_MAX).contains(&limits.frame_bytes_max))
+                .then_some(("limits.frame_bytes_max", "must be the size of a frame that a sealed message holds")))
+            .or((steps.leaf_items > LEAF_MAX).then_some(("steps.leaf_items", "must fit a message of a walk")))
             .or((self.versions.min > self.versions.max).then_some(("versions", "must not end before they begin")))
             .or(is_unordered.then_some(("features", "must ascend by id, each once")));
         broken.map_or(Ok(()), |(field, demand)| Err(ConfigError { field, demand }))
@@ -263,6 +279,11 @@ mod tests {
         assert_eq!(broken(|config| config.limits.reads_max = 0), Some("limits.reads_max"));
         assert_eq!(broken(|config| config.limits.window_bytes = 600 * 1024), Some("limits.entry_bytes_max"));
         assert_eq!(broken(|config| config.limits.message_bytes_max = 512 * 1024), Some("limits.message_bytes_max"));
+        assert_eq!(broken(|config| config.limits.walk_items_max = 0), Some("limits.walk_items_max"));
+        assert_eq!(broken(|config| config.limits.frame_bytes_max += 1), Some("limits.frame_bytes_max"));
+        assert_eq!(broken(|config| config.limits.frame_bytes_max = 1), Some("limits.frame_bytes_max"));
+        assert_eq!(broken(|config| config.steps.segment_entries = 0), Some("steps.segment_entries"));
+        assert_eq!(broken(|config| config.steps.leaf_items = LEAF_MAX + 1), Some("steps.leaf_items"));
         assert_eq!(broken(|config| config.versions.min.0 += 1), Some("versions"));
         let feature = |id| Feature { id, critical: false };
         assert_eq!(broken(|config| config.features = vec![feature(2), feature(1)]), Some("features"));

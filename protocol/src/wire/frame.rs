@@ -12,6 +12,8 @@ pub const CHANNELS: usize = 6;
 
 /// The largest plaintext of one Noise transport message: 65,535 bytes less the tag.
 pub const PLAINTEXT_MAX: usize = 65_519;
+/// Least room in which a frame is begun, in bytes.
+pub const FRAME_BYTES_MIN: usize = 64;
 
 const FIRST: u8 = 0x08;
 const LAST: u8 = 0x10;

@@ -4,11 +4,9 @@
 use super::Session;
 use crate::ids::LogId;
 use crate::sync::{Catalog, Class};
-use crate::wire::frame::{CHANNELS, Outgoing};
+use crate::wire::frame::{CHANNELS, FRAME_BYTES_MIN, Outgoing};
 use crate::wire::message::{ITEMS_MAX, Message};
 
-/// Least room in which a frame is begun, in bytes.
-const ROOM_MIN: usize = 64;
 /// Chunks that each class may send before the others have their turn; class 0 always goes first.
 const TURNS: [u8; CHANNELS] = [0, 8, 4, 2, 1, 1];
 
@@ -29,7 +27,7 @@ impl Session {
         let max = max.min(self.limits.frame_bytes_max);
         loop {
             let room = max.saturating_sub(out.len() - start);
-            if reached!(FrameBytes, room < ROOM_MIN) {
+            if reached!(FrameBytes, room < FRAME_BYTES_MIN) {
                 break;
             }
             self.load(catalog);
