@@ -229,9 +229,10 @@ impl Session {
             // A dropped run is acknowledged too, once its entries are held, whoever sends them.
             inbound.entries_came = inbound.entries_came.max(end);
             if !is_known {
-                // The request that was open is void. If it was for older entries, it is repeated.
+                // The request that was open is void. If it was for older entries, it is repeated, with what waits.
                 let older = inbound.wanted.take().filter(|(from, _)| *from < came);
-                inbound.fetch = inbound.fetch.take().or(older);
+                let both = inbound.fetch.into_iter().chain(older);
+                inbound.fetch = both.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
                 inbound.dropped = true;
             }
             self.credit_due[class.index()] += if planted!("credit.kept") { 0 } else { bytes };
