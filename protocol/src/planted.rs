@@ -36,6 +36,11 @@ pub static CATALOGUE: &[Planted] = &[
     Planted { id: "log.row-behind", region: "log", what: "some commits leave a log's row as it was" },
     Planted { id: "timer.forgotten", region: "log", what: "nobody is told when gathered edits are to be written" },
     Planted { id: "cache.stale", region: "documents", what: "a cached value outlives a change" },
+    Planted {
+        id: "exclusion.kept-unread",
+        region: "exclusion",
+        what: "a value made without entries that are kept now stays when the kept branch changes",
+    },
     Planted { id: "doc.reads-behind", region: "documents", what: "what is indexed while a document is read is missed" },
     Planted { id: "body.not-passed-on", region: "sync", what: "a body that came late is not passed on" },
     Planted { id: "head.asked-again", region: "sync", what: "a head is asked for again until it is durable" },

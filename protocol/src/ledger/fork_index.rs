@@ -37,8 +37,8 @@ pub(crate) enum ForkStep {
     Trace(LogNo),
     /// Entries of all logs, for what they cite.
     Cites(Scan),
-    /// Excluded entries, for the documents that they touch.
-    Cut(LogNo, Scan),
+    /// Entries that not all branches contain, for the documents that they touch.
+    Apart(LogNo, Scan),
 }
 
 impl Ledger {
@@ -148,13 +148,13 @@ impl Ledger {
                 }
                 None
             }
-            ForkStep::Cut(no, scan) => {
+            ForkStep::Apart(no, scan) => {
                 for (row_key, row) in rows {
                     self.read_affected(no, row_key, row);
                 }
                 if let Some((last, _)) = rows.last().filter(|_| more) {
                     let scan = super::rows::scan_on(&scan, last);
-                    self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Cut(no, scan)));
+                    self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Apart(no, scan)));
                 }
                 None
             }
@@ -172,13 +172,20 @@ impl Ledger {
         }
     }
 
-    /// Finds the documents that excluded entries touch.
+    /// Finds the documents that a new choice of branches touches: those with entries off a kept branch, and
+    /// those with entries of a kept branch that may have been excluded before.
     pub(super) fn find_affected(&mut self) {
-        let cuts: Vec<_> = self.registry.iter().filter_map(|log| Some((log.no, log.cut()?))).collect();
-        for (no, cut) in cuts {
-            let from = entry_key(EntryRef { log: no, seq: cut });
+        let mut apart = Vec::new();
+        for main in self.registry.iter().filter(|log| !log.branches().is_empty()).map(|log| log.no) {
+            let cuts = self.registry.histories(main).map(Log::cut);
+            let Some(split) = cuts.flatten().min() else { continue };
+            let split = if planted!("exclusion.kept-unread") { u64::MAX } else { split };
+            apart.extend(self.registry.histories(main).map(|log| (log.no, log.cut().unwrap_or(split))));
+        }
+        for (no, from) in apart {
+            let from = entry_key(EntryRef { log: no, seq: from });
             let scan = Scan::of(Table::Entry, from, log_key(LogNo(no.0 + 1)), self.config.steps.read_bytes);
-            self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Cut(no, scan)));
+            self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Apart(no, scan)));
         }
     }
 
