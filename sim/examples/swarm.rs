@@ -64,7 +64,7 @@ fn star(seconds: u64) -> Plan {
                 0 => Act::Crash { peer, keep: 1, restart_us: Some(500_000) },
                 1 => Act::Reset { link, after_bytes: 100 },
                 2 => Act::Partition { sides: vec![vec![0, 1], vec![2, 3, 4]], for_us: 3_000_000, reset: false },
-                _ => Act::Clog { link, way: Default::default(), for_us: 2_000_000 },
+                _ => Act::Stall { link, way: Default::default(), for_us: 2_000_000 },
             };
             push(second * 1_000_000 + 137_000, fault);
         }

@@ -71,7 +71,7 @@ names! {
     ResetMidFrame = "reset.mid-frame",
     Tampered = "tamper.done",
     TamperNoticed = "tamper.noticed",
-    Clogged = "clog.held-bytes",
+    Stalled = "stall.held-bytes",
     Full = "link.full",
     PartitionCut = "partition.cut-links",
     DialRefused = "dial.refused",

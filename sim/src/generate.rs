@@ -143,7 +143,7 @@ const APART: [Work; 6] = [Work::Insert, Work::Delete, Work::Close, Work::Hold, W
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     Reset,
-    Clog,
+    Stall,
     Partition,
     Quality,
     Pieces,
@@ -163,7 +163,7 @@ enum Fault {
 
 const FAULTS: [Fault; 17] = [
     Fault::Reset,
-    Fault::Clog,
+    Fault::Stall,
     Fault::Partition,
     Fault::Quality,
     Fault::Pieces,
@@ -480,7 +480,7 @@ fn one_fault(draws: &mut Draws, kind: Fault, plan: &Plan, end_us: u64) -> Vec<Ac
         Fault::Reset => {
             vec![Act::Reset { link, after_bytes: if draws.once_in(3) { 0 } else { draws.span_us(1, 20_000) } }]
         }
-        Fault::Clog => vec![Act::Clog { link, way, for_us }],
+        Fault::Stall => vec![Act::Stall { link, way, for_us }],
         Fault::Partition => {
             let sides = (0..plan.peers.len()).partition(|_| draws.once_in(2));
             vec![Act::Partition { sides: vec![sides.0, sides.1], for_us, reset: draws.once_in(2) }]

@@ -78,7 +78,23 @@ struct PeerLine {
 }
 
 /// Runs a scenario.
+///
+/// # Errors
+/// Fails if an option has no meaning for processes, and if the peers cannot be set up.
 pub(crate) fn run(args: &Run, scenario: &Scenario, output: &mut Stdout) -> Result<Verdict, Failure> {
+    let common = &args.common;
+    let inside = [
+        ("--trace", args.trace),
+        ("--html", common.html.is_some()),
+        ("--keep", common.keep),
+        ("--fresh-process", common.fresh_process),
+        ("--jobs", common.jobs.is_some()),
+    ];
+    if let Some((option, _)) = inside.iter().find(|(_, is_given)| *is_given) {
+        let message = format!("{option} is not for the lane process, whose peers run once, in real time");
+        let next = format!("cosmicsync-chaos run {} --lane process", report::shell_word(&args.scenario));
+        return Err(Failure::new(Code::Usage, message).next(next));
+    }
     let mut plans = Vec::new();
     for seed in args.seed..args.seed.saturating_add(args.seeds) {
         let drawn = scenario.expand(Lane::Process, seed);
@@ -260,13 +276,14 @@ fn print(
             ]
         })
         .collect();
+    output.note("memory and open files: at the end, and the largest; slope: growth over the longest life of a process");
     output.table(["PEER", "ACKNOWLEDGED", "STARTS", "KILLS", "MEMORY", "LARGEST", "SLOPE", "OPEN FILES"], &rows)?;
     let failed: String = stats.failed.iter().map(|(reason, count)| format!(", {count} {reason}")).collect();
-    let converged = stats.converged_ms.map_or_else(|| "never".to_owned(), |ms| format!("{:.1} s", ms as f64 / 1e3));
-    let (acked, edits, faults, bound) = (stats.acked, stats.edits, stats.faults, stats.bound_ms as f64 / 1e3);
+    let converged = stats.converged_ms.map_or_else(|| "never".to_owned(), |ms| report::time(ms * 1_000));
+    let (acked, edits, faults, bound) = (stats.acked, stats.edits, stats.faults, report::time(stats.bound_ms * 1_000));
     output.line(&format!("seed {seed}: {acked} of {edits} edits acknowledged{failed}"))?;
     output.line(&format!(
-        "{faults} faults, {} connections; equal after {converged} of {bound:.1} s; {} checks",
+        "{faults} faults, {} connections; equal {converged} after the last fault, of {bound} allowed; {} checks",
         stats.connections, stats.checks
     ))?;
     output.object(&RunLine {

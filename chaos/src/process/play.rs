@@ -134,7 +134,7 @@ fn on_link(act: &Act, at_us: u64, fleet: &Fleet, agenda: &mut Agenda) -> bool {
         Act::Dial { .. } => proxy.take_down(false),
         Act::Hang { .. } => proxy.take_down(true),
         Act::Reset { after_bytes, .. } => proxy.reset(*after_bytes),
-        Act::Clog { way, for_us, .. } => {
+        Act::Stall { way, for_us, .. } => {
             let ways = match way {
                 Way::Both => [true, true],
                 Way::Forth => [true, false],
@@ -215,7 +215,7 @@ fn on_process(act: &Act, at_us: u64, fleet: &Fleet, agenda: &mut Agenda) -> bool
         | Act::Dial { .. }
         | Act::Hang { .. }
         | Act::Reset { .. }
-        | Act::Clog { .. }
+        | Act::Stall { .. }
         | Act::Partition { .. }
         | Act::Quality { .. }
         | Act::Split { .. }

@@ -75,7 +75,7 @@ fn fault(drawn: &mut Drawn, peers: u64, links: u64, disks: bool) -> Act {
             let side = |on: bool| (0..peers as usize).filter(|peer| ((mask >> peer) & 1 == 1) == on).collect();
             Act::Partition { sides: vec![side(true), side(false)], for_us, reset: drawn.below(2) == 0 }
         }
-        6 => Act::Clog { link, way: if drawn.below(2) == 0 { Way::Forth } else { Way::Back }, for_us },
+        6 => Act::Stall { link, way: if drawn.below(2) == 0 { Way::Forth } else { Way::Back }, for_us },
         7 => Act::Reset { link, after_bytes: drawn.below(4_000) },
         8 => Act::Quality {
             link,

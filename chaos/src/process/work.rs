@@ -192,7 +192,7 @@ fn call(id: u32, act: &Act) -> Option<Call> {
         | Act::Dial { .. }
         | Act::Hang { .. }
         | Act::Reset { .. }
-        | Act::Clog { .. }
+        | Act::Stall { .. }
         | Act::Partition { .. }
         | Act::Quality { .. }
         | Act::Split { .. }

@@ -46,10 +46,13 @@ enum Stage {
     /// Reads documents of a collection, to build an index.
     Listing(u32),
     /// Determines which documents belong to a collection with an index, and reads their present keys.
-    Sorting(Vec<DocRef>, Vec<CollectionId>),
+    Sorting(Vec<Noted>, Vec<CollectionId>),
     Fetching,
     Committing,
 }
+
+/// A document, and the number of its last change in the registry before it was read.
+type Noted = (DocRef, Option<u64>);
 
 /// The content of one commit.
 #[derive(Debug, Default)]
@@ -58,11 +61,10 @@ struct Batch {
     position: Option<u64>,
     /// The index being built, the last document of the batch, and whether the build ends with it.
     built: Option<(u32, Option<[u8; 16]>, bool)>,
-    /// Documents, each with its present index keys.
-    fetch: Fetch<Bytes>,
+    /// Documents, each with its present index keys and the number of its last change before it was read.
+    fetch: Fetch<(Bytes, Option<u64>)>,
     ops: Vec<Op>,
-    /// Documents, each with the number of its last change in the registry.
-    docs: Vec<(DocRef, Option<u64>)>,
+    docs: Vec<Noted>,
 }
 
 impl Task for Indexer {
@@ -219,18 +221,20 @@ impl Indexer {
             keys.extend(collections.iter().map(|of| (Table::Doc, listing_key(*doc, of))));
         }
         cx.read(keys);
+        // A change during the reads may be missing from what they return.
+        let docs = docs.into_iter().map(|doc| (doc, cx.desk.indexes.noted(doc))).collect();
         self.stage = Stage::Sorting(docs, collections);
     }
 
-    fn sort(&mut self, cx: &mut Context<'_>, docs: &[DocRef], of: usize, values: Vec<Option<Bytes>>) {
-        for (doc, rows) in docs.iter().zip(values.chunks(1 + of)) {
+    fn sort(&mut self, cx: &mut Context<'_>, docs: &[Noted], of: usize, values: Vec<Option<Bytes>>) {
+        for (&(doc, noted), rows) in docs.iter().zip(values.chunks(1 + of)) {
             let Some((keys, listed)) = rows.split_first() else { continue };
             if listed.iter().any(Option::is_some) {
-                self.batch.fetch.push(*doc, keys.clone().unwrap_or_default());
+                self.batch.fetch.push(doc, (keys.clone().unwrap_or_default(), noted));
             } else {
                 // No index covers the document any more, so nothing is pending for it.
-                self.batch.ops.extend(cx.desk.indexes.set_pending(*doc, false));
-                self.batch.docs.push((*doc, cx.desk.indexes.noted(*doc)));
+                self.batch.ops.extend(cx.desk.indexes.set_pending(doc, false));
+                self.batch.docs.push((doc, noted));
             }
         }
         self.stage = Stage::Fetching;
@@ -241,11 +245,12 @@ impl Indexer {
     fn take_fetched(&mut self, cx: &mut Context<'_>) {
         loop {
             match self.batch.fetch.next() {
-                Fetched::Doc(doc, keys, snapshot) => {
+                Fetched::Doc(doc, (keys, noted), snapshot) => {
                     // A document that is not wholly in memory stays pending until it is.
                     let pending = !cx.endpoint.is_current(doc) && !planted!("index.owed-forgotten");
                     self.batch.ops.extend(cx.desk.indexes.set_pending(doc, pending));
-                    self.batch.docs.push((doc, cx.desk.indexes.noted(doc)));
+                    let noted = if planted!("index.noted-late") { cx.desk.indexes.noted(doc) } else { noted };
+                    self.batch.docs.push((doc, noted));
                     if !pending {
                         self.take(cx, doc, &keys, snapshot.as_ref());
                     }

@@ -172,7 +172,8 @@ pub enum Act {
         after_bytes: u64,
     },
     /// Delays bytes, in order, and delivers them later: a stalled or one-way link.
-    Clog {
+    #[serde(alias = "clog")]
+    Stall {
         /// The link's number.
         link: usize,
         /// The direction.

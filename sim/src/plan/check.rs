@@ -187,7 +187,7 @@ impl Act {
             Self::Dial { .. }
             | Self::Hang { .. }
             | Self::Reset { .. }
-            | Self::Clog { .. }
+            | Self::Stall { .. }
             | Self::Quality { .. }
             | Self::Split { .. }
             | Self::Gather { .. }
@@ -204,7 +204,7 @@ impl Act {
             Self::Dial { link }
             | Self::Hang { link }
             | Self::Reset { link, .. }
-            | Self::Clog { link, .. }
+            | Self::Stall { link, .. }
             | Self::Quality { link, .. }
             | Self::Split { link, .. }
             | Self::Gather { link, .. }

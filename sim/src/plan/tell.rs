@@ -6,7 +6,7 @@ use super::{Act, Ask, Disk, Image, Link, Plan, Tampering, Way};
 pub const FAULTS: [&str; 19] = [
     "hang",
     "reset",
-    "clog",
+    "stall",
     "partition",
     "quality",
     "split",
@@ -47,7 +47,7 @@ impl Act {
             Self::Dial { .. } => "dial",
             Self::Hang { .. } => "hang",
             Self::Reset { .. } => "reset",
-            Self::Clog { .. } => "clog",
+            Self::Stall { .. } => "stall",
             Self::Partition { .. } => "partition",
             Self::Quality { .. } => "quality",
             Self::Split { .. } => "split",
@@ -71,7 +71,7 @@ impl Act {
     /// Returns its duration in microseconds: 0 if it ends at once, `None` if it lasts until faults end.
     pub fn lasts_us(&self) -> Option<u64> {
         match self {
-            Self::Clog { for_us, .. }
+            Self::Stall { for_us, .. }
             | Self::Partition { for_us, .. }
             | Self::Refuse { for_us, .. }
             | Self::Unanswered { for_us, .. }
@@ -146,7 +146,9 @@ impl Act {
             Self::Hang { .. } => format!("hang up {link} for good"),
             Self::Reset { after_bytes: 0, .. } => format!("reset {link}"),
             Self::Reset { after_bytes, .. } => format!("reset {link} after {after_bytes} more bytes"),
-            Self::Clog { way, for_us, .. } => format!("hold back bytes{} on {link} for {}", arrow(*way), span(*for_us)),
+            Self::Stall { way, for_us, .. } => {
+                format!("hold back bytes{} on {link} for {}", arrow(*way), span(*for_us))
+            }
             Self::Quality { latency_us, jitter_us, bandwidth, .. } => {
                 let jitter = if *jitter_us > 0 { format!(", jitter {}", span(*jitter_us)) } else { String::new() };
                 let rate = if *bandwidth > 0 { format!(", {bandwidth} bytes/s") } else { String::new() };
@@ -300,7 +302,7 @@ mod tests {
             Act::FailStore { peer: 0, nth: 0, full: true, reads: false, reopen_us: 5 },
             Act::Create { peer: 0, doc: 1, items: false },
             Act::Quality { link: 0, latency_us: 5_500, jitter_us: 0, bandwidth: 0 },
-            Act::Clog { link: 0, way: Way::Back, for_us: 2_000_000 },
+            Act::Stall { link: 0, way: Way::Back, for_us: 2_000_000 },
         ];
         for act in &acts {
             let tree = serde_json::to_value(act).unwrap();

@@ -79,7 +79,10 @@ impl Scenario {
     pub fn check_lane(&self, lane: Lane) -> Result<(), ScenarioError> {
         if !self.head.lanes.contains(&lane) {
             let lanes: Vec<String> = self.head.lanes.iter().map(ToString::to_string).collect();
-            let message = format!("this scenario does not run in the lane {lane}, but in {}", lanes.join(", "));
+            let message = format!(
+                "this scenario does not run in the lane {lane}, but in {}; if it should, add \"{lane}\" to `lanes`",
+                lanes.join(", ")
+            );
             return Err(self.problem("lanes", message).into());
         }
         let refuse = |path: &str, why: &str| self.problem(path, format!("the lane {lane} cannot play this: {why}"));

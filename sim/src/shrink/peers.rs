@@ -118,7 +118,7 @@ fn peers_of(act: &mut Act) -> Vec<&mut usize> {
         Act::Dial { .. }
         | Act::Hang { .. }
         | Act::Reset { .. }
-        | Act::Clog { .. }
+        | Act::Stall { .. }
         | Act::Quality { .. }
         | Act::Split { .. }
         | Act::Gather { .. }
@@ -134,7 +134,7 @@ const fn link_of(act: &mut Act) -> Option<&mut usize> {
         Act::Dial { link }
         | Act::Hang { link }
         | Act::Reset { link, .. }
-        | Act::Clog { link, .. }
+        | Act::Stall { link, .. }
         | Act::Quality { link, .. }
         | Act::Split { link, .. }
         | Act::Gather { link, .. }

@@ -114,12 +114,12 @@ fn peers_that_go_take_their_links_and_number_the_rest_anew() {
     let mut plan = big();
     let clone = Act::Restart { peer: 4, store: Disk::CloneOf(3) };
     plan.actions.push(Action { id: 900, when: When::AtUs(5), act: clone });
-    plan.actions.push(Action { id: 901, when: When::AtUs(5), act: Act::Clog { link: 9, way: Way::Both, for_us: 1 } });
+    plan.actions.push(Action { id: 901, when: When::AtUs(5), act: Act::Stall { link: 9, way: Way::Both, for_us: 1 } });
     let failing = |plan: &Plan| {
         let clone = |action: &Action| matches!(action.act, Act::Restart { store: Disk::CloneOf(_), .. });
-        let clog =
+        let stall =
             |action: &Action| action.act.link().is_some_and(|link| plan.links[link].from == plan.peers.len() - 1);
-        let both = plan.actions.iter().any(clone) && plan.actions.iter().any(clog);
+        let both = plan.actions.iter().any(clone) && plan.actions.iter().any(stall);
         Ok(report(both.then_some((OracleId::O1, "differ"))))
     };
     assert!(failing(&plan).unwrap().violations.len() == 1);

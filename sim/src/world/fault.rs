@@ -182,7 +182,7 @@ impl World<'_> {
             }
             Act::Reset { after_bytes: 0, .. } => self.reset_route(at),
             Act::Reset { after_bytes, .. } => route.reset_after = Some(*after_bytes),
-            Act::Clog { way, for_us, .. } => route.block(*way, now_us + for_us),
+            Act::Stall { way, for_us, .. } => route.block(*way, now_us + for_us),
             Act::Quality { latency_us, jitter_us, bandwidth, .. } => {
                 route.quality.latency_us = *latency_us;
                 route.quality.jitter_us = *jitter_us;

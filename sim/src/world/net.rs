@@ -243,7 +243,7 @@ impl World<'_> {
         let (route, receiver) = (state.route, state.ends[1 - way].peer);
         let until_us = self.blocked_until(route, way).max(self.nodes[receiver].paused_until);
         if until_us > self.now_us {
-            self.mark(Mark::Clogged);
+            self.mark(Mark::Stalled);
             self.schedule(until_us, receiver, What::Deliver { conn, way });
             return;
         }

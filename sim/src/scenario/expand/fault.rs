@@ -123,10 +123,10 @@ impl Expander<'_> {
             }
             Fault::OneWay { from, to, lasts } => {
                 let (link, way) = self.directed(placed, *from, *to)?;
-                (Act::Clog { link, way, for_us: lasts.us }, lasts.us)
+                (Act::Stall { link, way, for_us: lasts.us }, lasts.us)
             }
             Fault::Stall { between, lasts } => {
-                (Act::Clog { link: link(between)?, way: Way::Both, for_us: lasts.us }, lasts.us)
+                (Act::Stall { link: link(between)?, way: Way::Both, for_us: lasts.us }, lasts.us)
             }
             Fault::Reset { between, after_bytes } => {
                 (Act::Reset { link: link(between)?, after_bytes: *after_bytes }, 0)
