@@ -13,14 +13,14 @@ use cosmicsync_protocol::sync::{Class, SpaceNo};
 const IDLE_BYTES: u64 = 600;
 
 impl World<'_> {
-    /// Returns each link between running peers once, from its dialler's side, with the figures of both ends.
+    /// Returns each idle link between running peers once, from its dialler's side, with the figures of both ends.
     fn both_ends(&self) -> Vec<(usize, LinkInfo, LinkInfo)> {
         let of = |peer: usize, link| self.nodes[peer].alive.as_deref()?.endpoint.link(link);
         let both = |conn: &Conn| {
             let [a, b] = &conn.ends;
             Some((a.peer, of(a.peer, a.link?)?, of(b.peer, b.link?)?))
         };
-        self.conns.values().filter_map(both).collect()
+        self.conns.values().filter(|conn| conn.is_idle()).filter_map(both).collect()
     }
 
     /// O25: a known peer reconnects without a repair walk, in few bytes.

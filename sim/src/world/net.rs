@@ -132,6 +132,11 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
+    /// Returns whether no byte is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pipes.iter().all(|pipe| pipe.bytes == 0)
+    }
+
     fn is_over(&self) -> bool {
         self.ends.iter().all(|end| end.link.is_none())
     }
