@@ -260,7 +260,7 @@ fn print(
         bundle = Some(path.display().to_string());
     }
     let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
-    let rows: Vec<[String; 8]> = peers
+    let rows: Vec<[String; 9]> = peers
         .iter()
         .map(|line| {
             let vitals = &line.vitals;
@@ -271,13 +271,17 @@ fn print(
                 line.kills.to_string(),
                 mib(vitals.rss_bytes),
                 mib(vitals.rss_max_bytes),
+                mib(vitals.own_max_bytes),
                 format!("{:+.0} KiB/min over {:.0} s", vitals.slope_kib_a_minute, vitals.life_s),
                 format!("{}, at most {}", vitals.files, vitals.files_max),
             ]
         })
         .collect();
-    output.note("memory and open files: at the end, and the largest; slope: growth over the longest life of a process");
-    output.table(["PEER", "ACKNOWLEDGED", "STARTS", "KILLS", "MEMORY", "LARGEST", "SLOPE", "OPEN FILES"], &rows)?;
+    output.note("own memory is without the mapped store; its slope is over the longest life of a process");
+    output.table(
+        ["PEER", "ACKNOWLEDGED", "STARTS", "KILLS", "MEMORY", "LARGEST", "OWN", "SLOPE OF OWN", "OPEN FILES"],
+        &rows,
+    )?;
     let failed: String = stats.failed.iter().map(|(reason, count)| format!(", {count} {reason}")).collect();
     let converged = stats.converged_ms.map_or_else(|| "never".to_owned(), |ms| report::time(ms * 1_000));
     let (acked, edits, faults, bound) = (stats.acked, stats.edits, stats.faults, report::time(stats.bound_ms * 1_000));

@@ -13,8 +13,6 @@ use super::peer::Peer;
 const INTERVAL: Duration = Duration::from_millis(500);
 /// Time after a start that is left out of slopes, in seconds.
 const WARM_UP_S: f64 = 10.0;
-/// Size of a page of memory, in bytes.
-const PAGE: u64 = 4096;
 
 /// One sample.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +20,8 @@ struct Sample {
     pid: u32,
     at_s: f64,
     rss: u64,
+    /// The part of `rss` that is no mapped file, such as the store.
+    own: u64,
     fds: u64,
 }
 
@@ -39,7 +39,9 @@ pub(super) struct Vitals {
     pub(super) rss_bytes: u64,
     /// Largest resident memory, in bytes.
     pub(super) rss_max_bytes: u64,
-    /// Slope of the resident memory over the longest life of a process, in KiB a minute, without its first seconds.
+    /// Largest resident memory that is no mapped file, in bytes. The store is a mapped file.
+    pub(super) own_max_bytes: u64,
+    /// Slope of the same over the longest life of a process, in KiB a minute, without its first seconds.
     pub(super) slope_kib_a_minute: f64,
     /// Length of that life, in seconds.
     pub(super) life_s: f64,
@@ -74,10 +76,14 @@ impl Monitor {
 }
 
 fn sample(pid: u32, at_s: f64) -> Option<Sample> {
-    let statm = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let rss = statm.split(' ').nth(1)?.parse::<u64>().ok()? * PAGE;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    };
+    let (rss, own) = (bytes("VmRSS:")?, bytes("RssAnon:")?);
     let fds = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count() as u64;
-    Some(Sample { pid, at_s, rss, fds })
+    Some(Sample { pid, at_s, rss, own, fds })
 }
 
 fn vitals(samples: &[Sample]) -> Vitals {
@@ -91,6 +97,7 @@ fn vitals(samples: &[Sample]) -> Vitals {
     Vitals {
         rss_bytes: last.map_or(0, |sample| sample.rss),
         rss_max_bytes: samples.iter().map(|sample| sample.rss).max().unwrap_or(0),
+        own_max_bytes: samples.iter().map(|sample| sample.own).max().unwrap_or(0),
         slope_kib_a_minute: slope(longest),
         life_s: length(longest),
         files_max: samples.iter().map(|sample| sample.fds).max().unwrap_or(0),
@@ -98,13 +105,13 @@ fn vitals(samples: &[Sample]) -> Vitals {
     }
 }
 
-/// Returns the slope of a straight line through the samples, by least squares.
+/// Returns the slope of a straight line through the samples' own memory, by least squares.
 fn slope(life: &[Sample]) -> f64 {
     let Some(first) = life.first() else { return 0.0 };
     let points: Vec<(f64, f64)> = life
         .iter()
         .filter(|sample| sample.at_s - first.at_s >= WARM_UP_S)
-        .map(|sample| (sample.at_s / 60.0, sample.rss as f64 / 1024.0))
+        .map(|sample| (sample.at_s / 60.0, sample.own as f64 / 1024.0))
         .collect();
     let count = points.len() as f64;
     if points.len() < 2 {
@@ -122,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_slope_is_that_of_the_longest_life() {
-        let at = |pid, at_s: u32, kib: u64| Sample { pid, at_s: f64::from(at_s), rss: kib * 1024, fds: 3 };
+        let at = |pid, at_s: u32, kib: u64| Sample { pid, at_s: f64::from(at_s), rss: 0, own: kib * 1024, fds: 3 };
         let mut samples: Vec<Sample> = (0..5).map(|s| at(1, s, 999)).collect();
         samples.extend((5..125).map(|s| at(2, s, 100 + u64::from(s))));
         let found = vitals(&samples);

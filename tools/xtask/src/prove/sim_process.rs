@@ -57,8 +57,13 @@ fn soak(chaos: &Path, binary: &Path, report: &mut Report<'_>) -> Result<(), Fail
     // Peer 0 is never killed, so its slope is over the whole run.
     let slope = peers.first().and_then(|peer| peer["slope_kib_a_minute"].as_f64()).unwrap_or_default();
     report.figure("five nodes: kills", peers.iter().filter_map(|peer| peer["kills"].as_f64()).sum(), 5);
-    report.figure("five nodes: slope of the memory of the node that lives on", round(slope), 1);
+    report.figure("five nodes: slope of the own memory of the node that lives on", round(slope), 1);
     report.figure("five nodes: memory, largest", round(most("rss_max_bytes") / f64::from(1 << 20)), 5);
+    report.figure(
+        "five nodes: memory without the mapped store, largest",
+        round(most("own_max_bytes") / f64::from(1 << 20)),
+        5,
+    );
     report.figure("five nodes: open files, most", most("files_max"), 5);
     report.figure("five nodes: open files at the end, most", most("files"), 5);
     Ok(())
