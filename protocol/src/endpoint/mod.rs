@@ -517,8 +517,8 @@ impl Endpoint {
     }
 
     /// Handles a failed store request. After a failed commit, memory is ahead of the store: the endpoint
-    /// acknowledges and sends nothing more, and the driver must recover anew. A failed read fails only its
-    /// purpose.
+    /// acknowledges and sends nothing more, and the driver must recover anew. A failed read fails its purpose;
+    /// it is reported too, and the driver recovers anew.
     fn handle_store_failed(&mut self, work: Work, error: crate::storage::StoreError) {
         match work {
             Work::Commit(effects) => {
@@ -542,7 +542,10 @@ impl Endpoint {
                     self.events.push_back(Event::StoreFailed { error });
                 }
             }
-            Work::App(id) => self.events.push_back(Event::Read { id, result: ReadResult::Failed(error) }),
+            Work::App(id) => {
+                self.events.push_back(Event::Read { id, result: ReadResult::Failed(error.clone()) });
+                self.events.push_back(Event::StoreFailed { error });
+            }
             Work::Make { pass, step } => {
                 if matches!(step, MakeStep::Stored) {
                     self.failed = true;
