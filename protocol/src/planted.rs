@@ -42,6 +42,7 @@ pub static CATALOGUE: &[Planted] = &[
         what: "a value made without entries that are kept now stays when the kept branch changes",
     },
     Planted { id: "doc.reads-behind", region: "documents", what: "what is indexed while a document is read is missed" },
+    Planted { id: "belated.replaced", region: "sync", what: "of two ranges that come late one is not passed on" },
     Planted { id: "body.not-passed-on", region: "sync", what: "a body that came late is not passed on" },
     Planted { id: "head.asked-again", region: "sync", what: "a head is asked for again until it is durable" },
     Planted { id: "gap.not-filled", region: "sync", what: "entries that came late are taken for known" },
