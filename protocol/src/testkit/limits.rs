@@ -56,8 +56,6 @@ limits! {
     Announced = "announced",
     /// Items of a leaf that is compared.
     WalkItems = "walk-items",
-    /// A page of items that the peer lacks.
-    WalkRest = "walk-rest",
     /// Bytes of one message of a walk.
     WalkBytes = "walk-bytes",
     /// Runs on their way from the store.

@@ -26,8 +26,7 @@ pub(super) fn sizes(draws: &mut Draws) -> Sizes {
     let made_docs = made_docs.max(16);
     let (bulk_docs, leaf_items) = (count(shipped.bulk_docs), count(shipped.leaf_items));
     let (changes, names) = (count(shipped.changes), count(shipped.names));
-    // Walks over more partitions than a page has do not end yet: scenarios/regressions/open.
-    let walk_items = (leaf_items + count(shipped.walk_items - leaf_items)).max(8);
+    let walk_items = leaf_items + count(shipped.walk_items - leaf_items);
     Sizes {
         read_bytes,
         index_bytes,
