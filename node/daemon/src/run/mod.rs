@@ -81,7 +81,7 @@ impl Run<'_> {
                 Ok(self.output.reply(&Reply::Status(Box::new(status)))?)
             }
             Verb::Up(options) => up::up(self, &options).await,
-            Verb::Down => self.print(Command::Shutdown {}).await,
+            Verb::Down => self.down().await,
             Verb::Status => self.status().await,
             Verb::Doctor { doc, space } => self.doctor(doc, space.space).await,
             Verb::Peer(verb) => self.print(peer(verb)).await,
@@ -254,6 +254,18 @@ impl Run<'_> {
                 Err(usage("this works on the node's own machine only, so --url does not belong here".to_owned()))
             }
         }
+    }
+
+    /// Stops the node. A node that does not run needs no stopping.
+    async fn down(&mut self) -> Result<(), Failure> {
+        let is_here = self.remote()?.is_none() && self.dir.is_dir();
+        if is_here && Client::find(&self.dir).await?.is_none() {
+            if !self.output.format.json {
+                return Ok(writeln!(self.output.writer, "no node runs for this data directory")?);
+            }
+            return Ok(self.output.reply(&Reply::Done {})?);
+        }
+        self.print(Command::Shutdown {}).await
     }
 
     async fn doctor(&mut self, doc: Option<DocRef>, space: Option<String>) -> Result<(), Failure> {
