@@ -271,7 +271,7 @@ fn carry_out(deed: Deed, number: usize, peers: &[Arc<Peer>], wires: &[Wire], beg
         Deed::Start => started(peer, wires),
         Deed::Kill => {
             lead(wires, number, None);
-            peer.kill()
+            peer.kill_at_answer()
         }
         Deed::Stop => {
             lead(wires, number, None);

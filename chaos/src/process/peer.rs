@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) const ANSWER: Duration = Duration::from_secs(30);
 /// Interval of checks for the end of a process.
 const POLL: Duration = Duration::from_millis(5);
+/// Longest wait for an answer at which to kill a process.
+const DOOM: Duration = Duration::from_millis(400);
 /// Size of a piece of ballast on a disk, in bytes.
 const BALLAST_BYTES: usize = 4096;
 
@@ -33,6 +36,8 @@ pub(super) struct Peer {
     pub(super) dir: PathBuf,
     log: PathBuf,
     state: Mutex<State>,
+    /// True if the process is to be killed at its next answer.
+    doomed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +49,8 @@ struct State {
     undone: Vec<(Instant, Instant)>,
     starts: u32,
     kills: u32,
+    /// True if the process was killed at an answer, and its end not yet taken note of.
+    struck: bool,
     /// True if the data directory has a small disk of its own.
     mounted: bool,
 }
@@ -75,6 +82,7 @@ impl Peer {
             dir: root.join(number.to_string()).join("node"),
             log: root.join(format!("{number}.log")),
             state: Mutex::default(),
+            doomed: AtomicBool::new(false),
         }
     }
 
@@ -147,17 +155,40 @@ impl Peer {
         format!("peer {}: {what}: {}", self.number, said.unwrap_or("it printed nothing"))
     }
 
+    /// Kills the process at its next answer to a write, when something that was acknowledged too early is most likely
+    /// to be lost; without an answer, after a while. Reports one that had ended by itself.
+    pub(super) fn kill_at_answer(&self) -> Result<(), String> {
+        self.doomed.store(true, Ordering::Release);
+        let until = Instant::now() + DOOM;
+        while self.doomed.load(Ordering::Acquire) && Instant::now() < until {
+            thread::sleep(POLL);
+        }
+        self.doomed.store(false, Ordering::Release);
+        self.kill()
+    }
+
+    /// Takes note of an answer to a write.
+    pub(super) fn answered(&self) {
+        if self.doomed.swap(false, Ordering::AcqRel) {
+            let mut state = self.state();
+            if let Some(child) = &mut state.child {
+                // One that has ended already cannot be killed, and is reported later.
+                state.struck = child.kill().is_ok();
+            }
+        }
+    }
+
     /// Kills the process. Reports one that had ended by itself.
     pub(super) fn kill(&self) -> Result<(), String> {
         let mut state = self.state();
         let Some(mut child) = state.child.take() else { return Ok(()) };
         state.paused = false;
         state.kills += 1;
-        let ended = child.try_wait();
+        let (ended, struck) = (child.try_wait(), std::mem::take(&mut state.struck));
         end(&mut child);
         match ended {
-            Ok(Some(status)) => Err(self.trouble(&format!("the process had ended by itself ({status})"))),
-            Ok(None) | Err(_) => Ok(()),
+            Ok(Some(status)) if !struck => Err(self.trouble(&format!("the process had ended by itself ({status})"))),
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 

@@ -104,6 +104,7 @@ fn work(peer: &Peer, client: &mut Option<Client>, id: u32, act: &Act, done: &mut
     };
     match connection.call_each(name, arguments, &input, &mut |_| ()) {
         Ok(_) => {
+            peer.answered();
             done.acked += 1;
             let at = Instant::now();
             let made = leaves.into_iter().map(|(doc, token)| Acked { doc, token, peer: peer.number, at });

@@ -169,6 +169,21 @@ async fn peers_come_and_go(world: &World) -> Outcome {
     }
     for host in 0..world.hosts.len() {
         world.done(host, Command::PeerResume {}).await?;
+    }
+    // Addresses that are removed while they are dialled get no link.
+    for _ in 0..world.draw(2, 8) {
+        let (host, other) = (world.host(), world.host());
+        if host != other {
+            world.done(host, Command::PeerAdd { address: world.hosts[other].address() }).await?;
+            world.pause_us(3_000).await;
+            world.part(host).await?;
+        }
+    }
+    for host in 0..world.hosts.len() {
+        world.part(host).await?;
+    }
+    world.parted().await?;
+    for host in 0..world.hosts.len() {
         world.meet(host).await?;
     }
     world.end().await

@@ -24,6 +24,8 @@ pub(crate) const COLLECTION: &str = "c";
 const ANSWER_MS: u64 = 30_000;
 const STOP_MS: u64 = 14_000;
 const EQUAL_MS: u64 = 180_000;
+/// Longest time for connections to end, once no host has an address, in milliseconds.
+const PARTED_MS: u64 = 60_000;
 /// Time after which the tasks of a process that was killed or has ended are gone.
 const BURIAL: Duration = Duration::from_millis(1);
 
@@ -192,6 +194,28 @@ impl World {
             self.done(host, Command::PeerAdd { address: other.address() }).await?;
         }
         Ok(())
+    }
+
+    /// Removes the addresses of all other hosts from a host, those that it has.
+    pub(crate) async fn part(&self, host: usize) -> Outcome {
+        for other in self.hosts.iter().filter(|other| other.index != host) {
+            // An address that the host does not have is refused.
+            drop(self.call(host, Command::PeerRemove { address: other.address() }).await?);
+        }
+        Ok(())
+    }
+
+    /// Waits until no host has a connection, after all have removed all addresses.
+    pub(crate) async fn parted(&self) -> Outcome {
+        let late_us = now_us() + PARTED_MS * 1_000;
+        loop {
+            let open: usize = self.hosts.iter().map(|host| self.tape.streams(host.index, None)).sum();
+            if open == 0 {
+                return Ok(());
+            }
+            self.must(now_us() < late_us, || format!("{open} connections are open, and no host has an address"))?;
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub(crate) fn fault(&self) {
