@@ -43,6 +43,11 @@ pub static CATALOGUE: &[Planted] = &[
     },
     Planted { id: "doc.reads-behind", region: "documents", what: "what is indexed while a document is read is missed" },
     Planted { id: "belated.replaced", region: "sync", what: "of two ranges that come late one is not passed on" },
+    Planted {
+        id: "head.taken-for-known",
+        region: "sync",
+        what: "a head counts as known to a peer whose log ends before it",
+    },
     Planted { id: "body.not-passed-on", region: "sync", what: "a body that came late is not passed on" },
     Planted { id: "head.asked-again", region: "sync", what: "a head is asked for again until it is durable" },
     Planted { id: "gap.not-filled", region: "sync", what: "entries that came late are taken for known" },

@@ -103,10 +103,16 @@ impl Outbound {
         }
     }
 
-    /// Notes that the peer's log ends at `to`: the peer lacks the entries after it, if none of them was sent on
-    /// this link.
+    /// Notes that the peer's log ends at `to`: the peer lacks the entries after it and knows no later head, if none
+    /// was sent on this link.
     pub(super) fn peer_ends(&mut self, to: u64) {
-        if self.sent <= to && self.next.is_some_and(|next| next > to) {
+        if self.sent > to {
+            return;
+        }
+        if !planted!("head.taken-for-known") {
+            self.head_to = self.head_to.min(to);
+        }
+        if self.next.is_some_and(|next| next > to) {
             self.start(to);
         }
     }
