@@ -104,7 +104,7 @@ fn a_scenario_that_does_not_show_what_it_promises_is_red() {
 }
 
 #[test]
-fn the_canary_turns_a_campaign_red_and_its_bundle_replays_shrinks_and_differs() {
+fn a_canary_fails_and_its_bundle_replays_and_shrinks() {
     let bench = Bench::new();
     let ran = bench.run(&["campaign", "--seeds", "2", "--canary", "--jobs", "1"]);
     assert_eq!(ran.code, 1, "{}", ran.out);

@@ -118,7 +118,7 @@ fn many_requests_at_once_and_one_that_is_given_up() {
 }
 
 #[test]
-fn pages_pass_over_deleted_documents_and_the_reserved_collection() {
+fn pages_skip_deleted_and_reserved_documents() {
     let mut node = Node::new();
     let partition = node.main();
     for at in 0..20 {

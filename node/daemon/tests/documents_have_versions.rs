@@ -134,7 +134,7 @@ fn many_writes_come_as_lines() {
 }
 
 #[test]
-fn a_text_takes_thousands_of_edits_and_more_than_an_update_holds() {
+fn a_text_takes_more_edits_than_an_update_holds() {
     let device = Device::new();
     device.done(&["doc", "put", "notes/a", r#"{"body":""}"#, "--text", "body"]);
     let patches: Vec<String> = (0..5_000).map(|at| format!("[{at},0,\"x\"]")).collect();

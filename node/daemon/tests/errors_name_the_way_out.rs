@@ -99,7 +99,7 @@ const INVITE_AGAIN: &str =
     "on the device that invites: cosmicsync space invite; then here: cosmicsync space join with the new line";
 
 #[test]
-fn an_invite_that_is_no_good_sends_people_to_the_device_that_invites() {
+fn a_bad_invite_names_the_device_that_invites() {
     let world = World::new();
     world.founder("laptop");
     let _running = [world.up("laptop"), world.up("phone"), world.up("tablet")];
@@ -369,7 +369,7 @@ fn a_device_under_two_addresses_is_counted_once() {
 }
 
 #[test]
-fn a_device_without_a_user_is_sent_to_join_before_it_is_sent_to_init() {
+fn a_device_without_a_user_is_told_to_join_first() {
     let world = World::new();
     let _phone = world.up("phone");
     let (message, next) = world.error("phone", &["space", "create", "home"]);

@@ -290,7 +290,7 @@ fn an_address_that_cannot_be_had_is_named() {
 }
 
 #[test]
-fn the_command_line_of_another_machine_needs_an_address_and_a_token() {
+fn a_remote_command_line_needs_an_address_and_a_token() {
     let world = World::new();
     let running = world.up();
     let token = world.done(&["token", "create", "laptop"]);

@@ -172,7 +172,7 @@ fn import(dir: &Path, rows: std::ops::Range<usize>, collection: &str, flags: &[&
 }
 
 #[test]
-fn documents_that_are_erasable_together_take_fewer_bytes_and_read_the_same() {
+fn documents_erasable_together_take_fewer_bytes() {
     let root = tempfile::tempdir().expect("a directory");
     let dir = root.path().join("n");
     value(&run(&dir, &["init", "--name", "n"]));

@@ -43,7 +43,7 @@ fn an_update_that_breaks_the_engine_is_left_out() {
 }
 
 #[test]
-fn edits_that_were_only_gathered_when_the_engine_broke_are_reported_lost() {
+fn gathered_edits_are_reported_lost_when_the_engine_breaks() {
     let mut net = Net::joined();
     let open = net.peers[0].create(doc_id(1), note("honest"), BODY);
     net.run();

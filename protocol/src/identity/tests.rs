@@ -70,7 +70,7 @@ fn a_certificate_of_another_user_is_refused() {
 }
 
 #[test]
-fn a_device_of_somebody_else_cannot_be_certified_with_other_keys() {
+fn a_device_cannot_be_certified_with_other_keys() {
     let (victim, thief) = (person(1), person(2));
     let mut claim = victim.device.claim();
     claim.public.noise = thief.device.public().noise;

@@ -89,7 +89,7 @@ fn a_relay_with_heads_only_breaks_nothing() {
 }
 
 #[test]
-fn bodies_that_a_relay_fetches_later_travel_on_with_the_next_link() {
+fn bodies_fetched_later_travel_on_with_the_next_link() {
     let mut net = three();
     policy(&mut net, 1, Bodies::HeadOnly);
     net.peers[0].create(doc_id(1), note(""), BODY);

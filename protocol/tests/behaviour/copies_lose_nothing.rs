@@ -129,7 +129,7 @@ fn two_copies_open_a_log_apart() {
 }
 
 #[test]
-fn a_head_of_one_history_over_the_entries_of_another_leads_to_both() {
+fn a_head_over_entries_of_another_branch_leads_to_both() {
     after([
         Do::Copy { peer: 0, keep: 0, memory: false },
         Do::Copy { peer: 0, keep: 0, memory: false },

@@ -48,7 +48,7 @@ fn after(steps: impl IntoIterator<Item = Do>) {
 }
 
 #[test]
-fn entries_that_came_before_their_key_are_read_once_they_are_durable() {
+fn entries_that_came_before_their_key_are_read_later() {
     after([
         Do::Link { from: 2, to: 0 },
         Do::Run { completions: 1, bytes: 508, rounds: 11 },

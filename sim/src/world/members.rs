@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_are_found_in_members_shown_and_hidden_and_nowhere_else() {
+    fn pieces_are_found_in_members_and_nowhere_else() {
         let text = |token| Value::from(char::from_u32(FIRST + token).unwrap().to_string());
         let inner: Value = [("c", text(1)), ("b", Value::Int(5))].into_iter().collect();
         let list = Value::List(vec![Value::Int((FIRST + 2).into())]);

@@ -179,7 +179,7 @@ fn undo_takes_back_the_own_change_and_keeps_those_of_others() {
 }
 
 #[test]
-fn documents_made_apart_under_one_key_merge_and_conflicts_are_listed() {
+fn documents_made_apart_merge_and_list_conflicts() {
     let ([mut a, mut b], wire) = Node::pair();
     let partition = a.main();
     a.version(put("a", r#"{"body":"from a","tags":[1],"info":{"x":1},"k":"plain","s":1}"#));

@@ -47,7 +47,7 @@ async fn a_dry_run_stores_nothing() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_refused_is_named_and_those_before_it_are_stored() {
+async fn a_refused_row_is_named_and_those_before_are_stored() {
     let world = World::new().await;
     let headers = [("content-type", "application/x-ndjson")];
     let lines = Body::from("{\"id\":\"a\"}\n{\"id\":\"b\"}\n{\"id\":\"c\",\"id\":\"d\"}\n{\"id\":\"e\"}\n");

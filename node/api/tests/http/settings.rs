@@ -189,7 +189,7 @@ async fn tokens_of_an_issuer_are_believed_as_far_as_rules_let_them() {
 }
 
 #[tokio::test]
-async fn keys_of_an_issuer_are_read_from_this_machine_and_again_when_told() {
+async fn keys_of_an_issuer_are_read_from_a_file_and_reloaded() {
     let keys = || async { Vouching::new(7).keys("k1").to_string() };
     let served = axum::Router::new().route("/keys", axum::routing::get(keys));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -96,7 +96,7 @@ impl World {
 }
 
 #[test]
-fn a_limit_ends_an_import_that_goes_on_where_it_ended_once_there_is_room() {
+fn an_import_that_a_limit_ended_resumes_once_there_is_room() {
     const ROWS: usize = 3_000;
     const LIMIT: u64 = 1_000_000;
     let world = World::new();

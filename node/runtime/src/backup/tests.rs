@@ -163,7 +163,7 @@ fn a_file_may_not_ask_for_all_memory() {
 }
 
 #[test]
-fn a_damaged_backup_leaves_nothing_behind_and_a_full_directory_is_left_alone() {
+fn a_damaged_backup_leaves_nothing_behind() {
     let (mut file, ..) = backup_of(&sample().0);
     let home = tempfile::tempdir().unwrap();
     let target = home.path().join("new");

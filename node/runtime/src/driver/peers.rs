@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_whose_process_dialled_us_is_not_dialled_again_once_that_is_known() {
+    fn an_address_of_a_process_that_dialled_us_is_not_dialled() {
         let mut peers = book();
         peers.handle_up(0, LinkId(1), PEER);
         peers.poll_dial(0);

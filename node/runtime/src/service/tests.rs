@@ -106,7 +106,7 @@ async fn bytes_go_in_and_come_out_as_they_are() {
 }
 
 #[tokio::test]
-async fn an_input_that_is_refused_or_breaks_off_ends_its_command_alone() {
+async fn a_broken_input_ends_its_command_alone() {
     struct Broken(usize);
     impl std::io::Read for Broken {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -331,7 +331,7 @@ async fn garbage_ends_the_connection_with_a_reason() {
 }
 
 #[tokio::test]
-async fn a_command_that_is_not_understood_is_refused_and_the_next_one_answered() {
+async fn an_unknown_command_is_refused_and_the_next_answered() {
     let world = world();
     let mut stream = raw(world.dir.path()).await;
     send(&mut stream, HELLO).await;
@@ -364,7 +364,7 @@ async fn a_line_beyond_the_limit_is_refused_while_it_arrives() {
 }
 
 #[tokio::test]
-async fn commands_and_answers_beyond_the_limit_are_refused_before_they_are_sent() {
+async fn messages_beyond_the_limit_are_refused_before_sending() {
     let world = world();
     let client = Client::connect(world.dir.path()).await.expect("connects");
     let error = request(&client, Command::PeerAdd { address: "x".repeat(LINE_BYTES_MAX) }).await.expect_err("too long");

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handshake_that_was_under_way_when_its_process_ended_shows_nothing() {
+    fn a_handshake_of_an_ended_process_shows_nothing() {
         // The second process is met while the last message of the first, which is dead by then, is still on its way.
         assert_eq!(noted(&[meeting(2, 2, 3), meeting(1, 0, 4), meeting(2, 5, 6)]), [false, false, false]);
     }

@@ -25,8 +25,8 @@ pub fn conformance(store: &mut dyn Subject) {
     a_scan_descends_and_counts_rows(store);
     a_scan_joins_rows_of_another_table(store);
     a_range_is_deleted_in_its_turn(store);
-    a_durable_read_sees_what_was_reported_or_all_of_something_later(store);
-    a_bad_request_fails_alone_when_it_reads_and_ends_the_store_when_it_writes(store);
+    a_durable_read_sees_reported_commits_or_later_ones(store);
+    a_bad_read_fails_alone_and_a_bad_write_ends_the_store(store);
 }
 
 fn a_scan_joins_rows_of_another_table(store: &mut dyn Subject) {
@@ -248,7 +248,7 @@ fn a_range_is_deleted_in_its_turn(store: &mut dyn Subject) {
     }
 }
 
-fn a_durable_read_sees_what_was_reported_or_all_of_something_later(store: &mut dyn Subject) {
+fn a_durable_read_sees_reported_commits_or_later_ones(store: &mut dyn Subject) {
     let rows = [(Table::Term, "0007k"), (Table::Value, "k")];
     let both = |value: &str| rows.iter().map(|(table, key)| put(*table, key, value)).collect();
     assert_eq!(store.run(vec![commit(240, both("0"))]), [committed(240)]);
@@ -294,7 +294,7 @@ fn a_durable_read_sees_what_was_reported_or_all_of_something_later(store: &mut d
     }
 }
 
-fn a_bad_request_fails_alone_when_it_reads_and_ends_the_store_when_it_writes(store: &mut dyn Subject) {
+fn a_bad_read_fails_alone_and_a_bad_write_ends_the_store(store: &mut dyn Subject) {
     let refused = StoreError::Invalid("a key is empty or too long");
     let long = "k".repeat(KEY_BYTES_MAX + 1);
     let fits = &long[1..];

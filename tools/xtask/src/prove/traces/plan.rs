@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn authors_beyond_the_limit_share_a_device_with_whom_they_had_read() {
+    fn authors_beyond_the_limit_share_a_device() {
         let txns: Vec<(usize, Vec<usize>)> =
             (0..40).map(|at: usize| (at, at.checked_sub(1).into_iter().collect())).collect();
         let txns: Vec<_> = txns.iter().map(|(agent, parents)| (*agent, parents.as_slice())).collect();
