@@ -104,12 +104,13 @@ pub(crate) fn violations<W: Write>(output: &mut Output<W>, plan: &Plan, report: 
 pub(crate) fn row(case: &str, report: &Report) -> [String; 7] {
     let verdict = report.first().map_or_else(|| "held".to_owned(), |oracle| oracle.to_string());
     let stats = &report.stats;
+    let missed = if stats.missed > 0 { format!(", {} missed", stats.missed) } else { String::new() };
     [
         case.to_owned(),
         verdict,
         time(stats.virtual_us),
         stats.events.to_string(),
-        format!("{} of {}", stats.acked, stats.edits),
+        format!("{} of {}{missed}", stats.acked, stats.edits),
         stats.faults.to_string(),
         agreed(stats),
     ]

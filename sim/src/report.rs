@@ -167,6 +167,9 @@ pub struct Stats {
     pub edits: u64,
     /// Number of edits that were reported durable.
     pub acked: u64,
+    /// Number of actions that nobody took, because their peer was stopped or paused.
+    #[serde(default)]
+    pub missed: u64,
     /// Number of comparisons by oracles.
     pub checks: u64,
     /// Number of bytes that peers sent.

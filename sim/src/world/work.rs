@@ -99,6 +99,7 @@ impl World<'_> {
 
     fn work(&mut self, peer: usize, action: usize) {
         if self.nodes[peer].alive.is_none() || self.nodes[peer].paused_until > self.now_us {
+            self.stats.missed += 1;
             return;
         }
         self.check_idle(peer);
