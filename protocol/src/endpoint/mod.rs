@@ -544,7 +544,10 @@ impl Endpoint {
             }
             Work::App(id) => {
                 self.events.push_back(Event::Read { id, result: ReadResult::Failed(error.clone()) });
-                self.events.push_back(Event::StoreFailed { error });
+                // A request that breaks the limits of a store says nothing of the store.
+                if !matches!(error, crate::storage::StoreError::Invalid(_)) {
+                    self.events.push_back(Event::StoreFailed { error });
+                }
             }
             Work::Make { pass, step } => {
                 if matches!(step, MakeStep::Stored) {
