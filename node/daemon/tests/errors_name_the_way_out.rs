@@ -129,7 +129,8 @@ fn an_unreachable_peer_is_told_by_doctor_with_its_cure() {
     // Each wait gives the phone a second for failed dials.
     let unreachable = (0..30).find_map(|_| {
         let (message, next) = world.error("phone", &["space", "wait", "--timeout", "1s"]);
-        assert_eq!((message.as_str(), next), ("no peer is connected", world.command("phone", "doctor")));
+        assert!(message.starts_with("no peer is connected"), "{message}");
+        assert_eq!(next, world.command("phone", "doctor"));
         let found = world.done("phone", &["doctor"]);
         found.lines().find(|line| line.contains("refused")).map(str::to_owned)
     });

@@ -103,14 +103,16 @@ impl Core {
         };
         let members: Vec<_> = infos.iter().filter(of_space).collect();
         if members.is_empty() {
-            let nobody = if self.peers.is_paused() {
-                "links are paused"
+            let failed = || self.peers.iter().find_map(|(address, known)| Some((address, known.error.as_ref()?)));
+            return Err(if self.peers.is_paused() {
+                "links are paused".to_owned()
             } else if infos.iter().any(|link| link.peer.is_some()) {
-                "no connected peer has the space"
+                "no connected peer has the space".to_owned()
+            } else if let Some((address, error)) = failed() {
+                format!("no peer is connected; {address}: {error}")
             } else {
-                "no peer is connected"
-            };
-            return Err(nobody.to_owned());
+                "no peer is connected".to_owned()
+            });
         }
         if goal == Goal::Readable && !info.readable {
             return Err("the keys of the space have not arrived yet".to_owned());

@@ -12,8 +12,8 @@ use std::process::{Command, Output};
 
 /// Duration of the soak, in seconds. `COSMICSYNC_SIM_SHARE` divides it for a quick run, which proves nothing.
 const SOAK_S: u64 = 600;
-/// Number of commits between this program and the older one.
-const AGE: usize = 300;
+/// File that came with the first lane. The older program is of the commit before it.
+const FIRST_OF_LANES: &str = "tools/xtask/src/prove/sim_turmoil.rs";
 /// The scenario of both programs.
 const BESIDE: &str = "pause-beside-a-crash";
 
@@ -109,21 +109,17 @@ fn older(chaos: &Path, binary: &Path, report: &mut Report<'_>) -> Result<(), Fai
     Ok(())
 }
 
-/// Returns the commit of the last release, or one of a while ago.
+/// Returns the commit of the last release, or else the last one before the lanes.
 fn older_commit() -> Result<String, Failure> {
     let git = |args: &[&str]| {
         let mut git = repo::command("git");
         git.args(args);
         repo::output(git).map(|text| text.trim().to_owned())
     };
-    let skip = format!("--skip={AGE}");
+    let added = |file: &str| git(&["log", "--diff-filter=A", "--max-count=1", "--format=%H", "--", file]);
     let commit = git(&["describe", "--tags", "--abbrev=0"])
-        .or_else(|_| git(&["rev-list", "--first-parent", "--max-count=1", &skip, "HEAD"]))?;
-    if commit.is_empty() {
-        return Err(
-            format!("this clone has fewer than {AGE} commits: fetch the others with `git fetch --unshallow`").into()
-        );
-    }
+        .or_else(|_| git(&["rev-parse", &format!("{}^", added(FIRST_OF_LANES)?)]))
+        .map_err(|error| format!("{error}; a shallow clone lacks the commit: git fetch --unshallow"))?;
     Ok(commit)
 }
 
