@@ -94,6 +94,10 @@ pub(super) fn last_of_ours(cx: &mut Context<'_>, doc: DocRef) -> Result<Edit, Re
     let replica = cx.endpoint.replica(doc).ok_or(RequestError::NotFound)?;
     let before = replica.version_before(peer, start).map_err(broke)?.ok_or(RequestError::NothingToUndo)?;
     let after = replica.version_after(peer, end).map_err(broke)?.ok_or(RequestError::NothingToUndo)?;
+    if before.version.is_empty() {
+        // It made the document.
+        return Ok(Edit::SetDeleted(true));
+    }
     let (was, texts) = value_of(cx, doc, &before.version)?;
     let (became, _) = value_of(cx, doc, &after.version)?;
     let changes: Vec<Change> =

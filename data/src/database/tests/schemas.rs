@@ -65,6 +65,21 @@ fn places(answer: Answer) -> Vec<String> {
 }
 
 #[test]
+fn an_undo_that_violates_the_schema_is_refused() {
+    let mut node = Node::new();
+    let put = |json: &str| Action::Put { value: value(json), texts: TextPaths::none() };
+    node.change("a", put(r#"{"n":"old"}"#));
+    node.change("a", put(r#"{"n":2}"#));
+    node.set(r#"{"type":"object","properties":{"n":{"type":"integer"}}}"#, true);
+    let refused = node.change("a", Action::Undo);
+    assert!(matches!(refused, Answer::Failed(RequestError::Violates(_))), "{refused:?}");
+    assert_eq!(node.get(keyed("a")), Some(value(r#"{"n":2}"#)));
+    node.change("a", put(r#"{"n":3}"#));
+    node.change("a", Action::Undo);
+    assert_eq!(node.get(keyed("a")), Some(value(r#"{"n":2}"#)));
+}
+
+#[test]
 fn a_write_that_violates_the_schema_changes_nothing() {
     let mut node = Node::new();
     assert_eq!(node.number(r#"{"required":["n"],"properties":{"n":{"type":"integer","maximum":9}}}"#), Some(1));

@@ -179,6 +179,16 @@ fn undo_takes_back_the_own_change_and_keeps_those_of_others() {
 }
 
 #[test]
+fn undo_of_a_creation_deletes_and_undo_of_that_restores() {
+    let mut node = Node::new();
+    node.version(put("a", r#"{"n":1}"#));
+    node.version(intent("a", Action::Undo));
+    assert_eq!(node.get(keyed("a")), None);
+    node.version(intent("a", Action::Undo));
+    assert_eq!(node.get(keyed("a")), Some(value(r#"{"n":1}"#)));
+}
+
+#[test]
 fn documents_made_apart_merge_and_list_conflicts() {
     let ([mut a, mut b], wire) = Node::pair();
     let partition = a.main();

@@ -97,7 +97,7 @@ pub(super) fn edits_of(
 }
 
 /// Returns the document after the edits. Returns `None` if the result is not known in advance: changes that do not fit
-/// are refused when they are applied. After an undo, `$valid` reports whether the document matches the schema.
+/// are refused when they are applied.
 pub(super) fn outcome<'a>(found: Option<Snapshot>, edits: impl IntoIterator<Item = &'a Edit>) -> Option<Snapshot> {
     let mut made = found;
     for edit in edits {
@@ -111,7 +111,12 @@ pub(super) fn outcome<'a>(found: Option<Snapshot>, edits: impl IntoIterator<Item
                 made = Some(changed);
             }
             Edit::SetDeleted(deleted) => made.as_mut()?.meta.deleted = *deleted,
-            Edit::Undo { .. } => return None,
+            // Changes since then may move what an undo changes; that it does not fit is then found when it is applied.
+            Edit::Undo { changes, .. } => {
+                let mut changed = made?;
+                changed.value = preview::apply(changed.value, changes)?;
+                made = Some(changed);
+            }
         }
     }
     made

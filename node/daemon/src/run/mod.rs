@@ -256,16 +256,27 @@ impl Run<'_> {
         }
     }
 
-    /// Stops the node. A node that does not run needs no stopping.
+    /// Stops the node. A node that does not run, or stops already, needs no stopping.
     async fn down(&mut self) -> Result<(), Failure> {
-        let is_here = self.remote()?.is_none() && self.dir.is_dir();
-        if is_here && Client::find(&self.dir).await?.is_none() {
-            if !self.output.format.json {
-                return Ok(writeln!(self.output.writer, "no node runs for this data directory")?);
+        if self.remote()?.is_some() {
+            return self.print(Command::Shutdown {}).await;
+        }
+        if let Some(client) = Client::find(&self.dir).await? {
+            let asked = request(&client, Command::Shutdown {}).await;
+            // Another command may have stopped it meanwhile.
+            if asked.is_err() && Client::find(&self.dir).await.is_ok_and(|found| found.is_none()) {
+                return Ok(self.output.reply(&Reply::Done {})?);
             }
+            return Ok(self.output.reply(&asked?)?);
+        }
+        if !self.dir.is_dir() {
+            let error = ServiceError::new(ErrorCode::Unavailable, "there is no data directory here");
+            return Err(error.next("name that of the node: cosmicsync --dir DIR down").into());
+        }
+        if self.output.format.json {
             return Ok(self.output.reply(&Reply::Done {})?);
         }
-        self.print(Command::Shutdown {}).await
+        Ok(writeln!(self.output.writer, "no node runs for this data directory")?)
     }
 
     async fn doctor(&mut self, doc: Option<DocRef>, space: Option<String>) -> Result<(), Failure> {

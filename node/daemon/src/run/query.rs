@@ -118,7 +118,7 @@ fn note(run: &Run<'_>, end: &Queried, collection: &str, asked_for_part: bool) {
 pub(super) async fn live(run: &mut Run<'_>, options: Live) -> Result<(), Failure> {
     let query = query_of(options.find, "live")?;
     let (space, collection) = (query.space.clone(), query.collection.clone());
-    let door = run.door(false).await?;
+    let door = run.door(true).await?;
     let mut result = there(run, &*door.backend, space, &collection).await;
     if result.is_ok() {
         let command = Command::Live { query, since: options.since };
