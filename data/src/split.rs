@@ -5,7 +5,7 @@
 
 use cosmicsync_protocol::crdt::{Change, Step, TextPaths, UPDATE_BYTES_MAX, UPDATE_OPS_MAX, Value};
 use cosmicsync_protocol::documents::Edit;
-use cosmicsync_protocol::ledger::DocRef;
+use cosmicsync_protocol::ids::DocRef;
 use std::collections::BTreeMap;
 
 /// Approximate size of a piece, in bytes; well below the limit, because each operation has a header.
@@ -222,8 +222,7 @@ fn size(value: &Value) -> (usize, usize) {
 mod tests {
     use super::*;
     use cosmicsync_protocol::crdt::{Meta, Replica};
-    use cosmicsync_protocol::ids::{CollectionId, DocId};
-    use cosmicsync_protocol::ledger::PartNo;
+    use cosmicsync_protocol::ids::{CollectionId, DocId, PartNo};
 
     fn made_of(pieces: &[Vec<(DocRef, Edit)>], texts: &TextPaths) -> Value {
         let mut replica = Replica::new(1);

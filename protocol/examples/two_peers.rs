@@ -7,7 +7,7 @@ use cosmicsync_protocol::crdt::{Change, Meta, TextPaths, Value};
 use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
 use cosmicsync_protocol::pump::{Io, pump};
 use cosmicsync_protocol::storage::{StoreDone, StoreRequest};
-use cosmicsync_protocol::{Endpoint, documents::Edit, ledger::DocRef, sealed::Invite, time::Now};
+use cosmicsync_protocol::{Endpoint, documents::Edit, ids::DocRef, sealed::Invite, time::Now};
 use memory_store::{MemoryStore, Outcome, recover};
 
 /// The time, which stands still here. A program reads its clocks before each input.

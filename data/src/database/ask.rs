@@ -6,8 +6,7 @@ use crate::index::define::Fields;
 use crate::query::plan::Plan;
 use crate::query::{Field, Selector, Sort, Virtual};
 use cosmicsync_protocol::crdt::Value;
-use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::ids::{DocId, PartNo};
 
 /// Largest number of documents in a page.
 pub const PAGE_MAX: usize = 10_000;

@@ -9,11 +9,10 @@ use super::request::{Answer, Place, RequestError};
 use super::sizes::OPENING_MAX;
 use crate::collection::COLLECTIONS;
 use cosmicsync_protocol::endpoint::ReadResult;
-use cosmicsync_protocol::ids::{CollectionId, DocId};
-use cosmicsync_protocol::ledger::rows::{
+use cosmicsync_protocol::ids::{CollectionId, DocId, DocRef, PartNo};
+use cosmicsync_protocol::storage::rows::{
     Doubt, counts_scan, doubts_scan, key, listing_key, listing_parts, scan_on, scan_prefix, tally_id,
 };
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
 use cosmicsync_protocol::storage::{GET_ROWS_MAX, Row, Scan, Table};
 use std::collections::{BTreeSet, VecDeque};
 

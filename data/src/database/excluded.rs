@@ -4,9 +4,9 @@
 use super::context::{Context, Task, Wake};
 use super::request::{Answer, Name, RequestError, Revision, RevisionKind};
 use cosmicsync_protocol::endpoint::ReadResult;
-use cosmicsync_protocol::ledger::rows::entry_key;
-use cosmicsync_protocol::ledger::{DocRef, EntryRef, PartNo};
+use cosmicsync_protocol::ids::{DocRef, EntryRef, PartNo};
 use cosmicsync_protocol::storage::Table;
+use cosmicsync_protocol::storage::rows::entry_key;
 
 /// Largest number of entries per read; an entry may have half a mebibyte.
 const ENTRIES_MAX: usize = 16;

@@ -6,8 +6,8 @@ use core::cmp::Reverse;
 use cosmicsync_protocol::crdt::VersionId;
 use cosmicsync_protocol::documents::EntryDeed;
 use cosmicsync_protocol::endpoint::{LogInfo, ReadResult};
-use cosmicsync_protocol::ledger::rows::{doc_key, index_place, scan_on, scan_prefix};
-use cosmicsync_protocol::ledger::{DocRef, EntryRef, PartNo};
+use cosmicsync_protocol::ids::{DocRef, EntryRef, PartNo};
+use cosmicsync_protocol::storage::rows::{doc_key, index_place, scan_on, scan_prefix};
 use cosmicsync_protocol::storage::{Row, Scan, Table};
 use cosmicsync_protocol::sync::LogNo;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -84,7 +84,7 @@ impl History {
             let more = self.total.saturating_sub(revisions.len());
             return Some(Answer::History { revisions, more });
         }
-        let keys = self.asked.iter().map(|at| (Table::Entry, cosmicsync_protocol::ledger::rows::entry_key(*at)));
+        let keys = self.asked.iter().map(|at| (Table::Entry, cosmicsync_protocol::storage::rows::entry_key(*at)));
         let keys = keys.collect();
         cx.read(keys);
         None

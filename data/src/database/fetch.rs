@@ -9,8 +9,8 @@ use super::request::RequestError;
 use super::sizes::OPENING_MAX;
 use cosmicsync_protocol::documents::{Snapshot, decode_snapshot};
 use cosmicsync_protocol::endpoint::ReadResult;
-use cosmicsync_protocol::ledger::DocRef;
-use cosmicsync_protocol::ledger::rows::doc_key;
+use cosmicsync_protocol::ids::DocRef;
+use cosmicsync_protocol::storage::rows::doc_key;
 use cosmicsync_protocol::storage::{Read, Table};
 use std::collections::VecDeque;
 

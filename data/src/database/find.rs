@@ -20,8 +20,7 @@ use crate::query::plan::{Access, IndexPart, Named, Order, Plan, plan};
 use crate::rules::Deed;
 use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
-use cosmicsync_protocol::ids::{CollectionId, DocId};
-use cosmicsync_protocol::ledger::DocRef;
+use cosmicsync_protocol::ids::{CollectionId, DocId, DocRef};
 use cosmicsync_protocol::storage::Read;
 use std::collections::BTreeSet;
 
@@ -399,7 +398,7 @@ impl Task for Find {
 /// Aligns the indexes of a collection with its definitions.
 pub(super) fn adopt(
     cx: &mut Context<'_>,
-    partition: cosmicsync_protocol::ledger::PartNo,
+    partition: cosmicsync_protocol::ids::PartNo,
     collection: CollectionId,
     defined: &define::Indexes,
 ) {

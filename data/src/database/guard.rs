@@ -11,7 +11,7 @@ use crate::collection::CollectionMeta;
 use crate::query::{Selector, Subject};
 use crate::rules::Deed;
 use cosmicsync_protocol::documents::Snapshot;
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::ids::{DocRef, PartNo};
 
 /// Returns the task that carries out an actor's request.
 pub(super) fn guarded(request: Request) -> Box<dyn Task> {

@@ -5,7 +5,7 @@
 use super::request::{RequestError, Wrote};
 use bytes::Bytes;
 use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::rows::scan_prefix;
+use cosmicsync_protocol::storage::rows::scan_prefix;
 use cosmicsync_protocol::storage::{Op, Row, Scan, Table};
 use cosmicsync_protocol::time::Now;
 

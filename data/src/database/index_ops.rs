@@ -13,8 +13,7 @@ use crate::index::project::{project, term_key};
 use cosmicsync_protocol::crdt::{TextPaths, Value};
 use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
-use cosmicsync_protocol::ids::CollectionId;
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::ids::{CollectionId, DocRef, PartNo};
 use cosmicsync_protocol::storage::Table;
 use std::collections::BTreeSet;
 
@@ -323,7 +322,7 @@ impl Task for Checking {
             (CheckStage::Counting(scan), Wake::Read(ReadResult::Rows { rows, more })) => {
                 self.found.rows += rows.len() as u64;
                 if let Some((last, _)) = rows.last().filter(|_| more) {
-                    *scan = cosmicsync_protocol::ledger::rows::scan_on(scan, last);
+                    *scan = cosmicsync_protocol::storage::rows::scan_on(scan, last);
                     cx.scan(scan.clone());
                     return Ok(None);
                 }

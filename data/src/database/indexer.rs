@@ -14,9 +14,8 @@ use crate::index::project::{project, term_key};
 use bytes::Bytes;
 use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
-use cosmicsync_protocol::ids::CollectionId;
-use cosmicsync_protocol::ledger::rows::{FeedRow, LISTING_BYTES, listing_key, listing_parts, scan_on, scan_prefix};
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::ids::{CollectionId, DocRef, PartNo};
+use cosmicsync_protocol::storage::rows::{FeedRow, LISTING_BYTES, listing_key, listing_parts, scan_on, scan_prefix};
 use cosmicsync_protocol::storage::{Op, Row, Scan, Table};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,7 +4,7 @@
 //! read, or once the document is no longer held. A client that resumes at the number of a batch would miss it.
 
 use cosmicsync_protocol::Endpoint;
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::ids::{DocRef, PartNo};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Documents whose state in the answer is older than their last numbered change, each with the first change that the

@@ -6,7 +6,7 @@ use super::request::{Answer, CollectionDigest, Found, Place, RequestError};
 use super::walk::{Walk, Walked};
 use crate::collection::{COLLECTIONS, CollectionMeta, Declared};
 use cosmicsync_protocol::crdt::Value;
-use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::ids::PartNo;
 
 /// Size limit for a page's values without its last document, in bytes.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;

@@ -21,9 +21,8 @@ use bytes::Bytes;
 use cosmicsync_protocol::crdt::VersionId;
 use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
-use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::rows::FeedRow;
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::ids::{DocId, DocRef, PartNo};
+use cosmicsync_protocol::storage::rows::FeedRow;
 use cosmicsync_protocol::storage::{Read, Row, Scan, Table};
 use std::collections::{BTreeMap, BTreeSet};
 

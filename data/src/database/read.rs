@@ -6,9 +6,8 @@ use bytes::Bytes;
 use cosmicsync_protocol::crdt::Meta;
 use cosmicsync_protocol::documents::{Snapshot, decode_snapshot};
 use cosmicsync_protocol::endpoint::ReadResult;
-use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::rows::{FeedRow, doc_key, scan_on};
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::ids::{DocId, DocRef, PartNo};
+use cosmicsync_protocol::storage::rows::{FeedRow, doc_key, scan_on};
 use cosmicsync_protocol::storage::{Scan, Table};
 
 /// Returns a document in the form of an answer; `None` if it is deleted.

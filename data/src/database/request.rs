@@ -11,9 +11,8 @@ use crate::query::Validity;
 use crate::rules::Rules;
 use cosmicsync_protocol::crdt::{Change, Conflict, TextPaths, Value, VersionId};
 use cosmicsync_protocol::documents::{Missing, Snapshot};
-use cosmicsync_protocol::ids::{DocId, LogId};
-use cosmicsync_protocol::ledger::rows::FeedRow;
-use cosmicsync_protocol::ledger::{EntryRef, PartNo};
+use cosmicsync_protocol::ids::{DocId, EntryRef, LogId, PartNo};
+use cosmicsync_protocol::storage::rows::FeedRow;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::collections::BTreeMap;
 

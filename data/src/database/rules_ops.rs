@@ -5,7 +5,7 @@ use super::request::{Answer, RequestError};
 use crate::collection::{COLLECTIONS, CollectionMeta};
 use crate::rules::{RULES, Rules};
 use cosmicsync_protocol::crdt::{TextPaths, Value};
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::ids::{DocRef, PartNo};
 
 /// Sets or removes rules.
 #[derive(Debug)]

@@ -7,8 +7,7 @@ use crate::collection::{COLLECTIONS, CollectionMeta, Declared, SCHEMA};
 use crate::schema::{Containers, Schema, Violation};
 use cosmicsync_protocol::crdt::{TextPaths, Value};
 use cosmicsync_protocol::endpoint::ReadResult;
-use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::ids::{DocId, DocRef, PartNo};
 use std::sync::Arc;
 
 /// Largest number of documents that a report lists.

@@ -11,8 +11,7 @@ use bytes::Bytes;
 use cosmicsync_protocol::crdt::Value;
 use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
-use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::ids::{DocId, DocRef, PartNo};
 use cosmicsync_protocol::storage::{Join, Read, Row, Scan, Table};
 use std::collections::BTreeSet;
 
@@ -229,7 +228,7 @@ impl IndexSource {
             .scan
             .take()
             .zip(last)
-            .map(|(scan, last)| cosmicsync_protocol::ledger::rows::scan_on(&scan, last).limit(rows_max));
+            .map(|(scan, last)| cosmicsync_protocol::storage::rows::scan_on(&scan, last).limit(rows_max));
         for (key, value) in rows {
             let Some((tuple, doc)) = term_parts(key) else { continue };
             if !self.behind.contains(&doc) || planted!("query.behind-kept") {

@@ -63,7 +63,7 @@ fn what_cannot_be_is_refused() {
     assert_eq!(node.ask(put("c", "k", Value::Int(1))), failed(RequestError::NotObject));
     assert!(matches!(node.ask(put("", "k", value("{}"))), Answer::Failed(RequestError::BadName(_))));
     assert!(matches!(node.ask(put("c", &"k".repeat(256), value("{}"))), Answer::Failed(RequestError::BadName(_))));
-    let nowhere = cosmicsync_protocol::ledger::PartNo(99);
+    let nowhere = cosmicsync_protocol::ids::PartNo(99);
     for partition in [partition, nowhere] {
         let patch = Request::Patch { partition, name: name(), patch: value("{}") };
         assert_eq!(node.ask(patch), failed(RequestError::NotFound));

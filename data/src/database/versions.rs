@@ -4,7 +4,7 @@ use super::context::{Context, Task, Wake};
 use super::request::{Answer, Name, RequestError, Version};
 use cosmicsync_protocol::crdt::{self, Change, Conflict, Replica, Seen, Step, TextPaths, TextStep, Value, VersionId};
 use cosmicsync_protocol::documents::{Edit, EditError};
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::ids::{DocRef, PartNo};
 use cosmicsync_protocol::sync::LogNo;
 use std::collections::BTreeSet;
 

@@ -5,9 +5,8 @@ use super::fetch::{Fetch, Fetched};
 use super::request::{Place, RequestError};
 use cosmicsync_protocol::documents::Snapshot;
 use cosmicsync_protocol::endpoint::ReadResult;
-use cosmicsync_protocol::ids::CollectionId;
-use cosmicsync_protocol::ledger::rows::{LISTING_BYTES, listing_key, listing_parts, scan_on, scan_prefix};
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::ids::{CollectionId, DocRef, PartNo};
+use cosmicsync_protocol::storage::rows::{LISTING_BYTES, listing_key, listing_parts, scan_on, scan_prefix};
 use cosmicsync_protocol::storage::{Row, Scan, Table};
 
 /// Number of documents whose values are read at a time.

@@ -17,7 +17,7 @@ use crate::driver::TOKEN_ROWS;
 use crate::keyfile::{KeyFile, KeyFileError};
 use crate::store::{LmdbStore, OpenError, Snapshot, SnapshotError, StoreOptions, StoreStopped, sync_dir};
 use bytes::Bytes;
-use cosmicsync_protocol::ledger::rows::{META_FEED, META_INCARNATION};
+use cosmicsync_protocol::storage::rows::{META_FEED, META_INCARNATION};
 use cosmicsync_protocol::storage::{KEY_BYTES_MAX, Op, StoreDone, StoreError, StoreId, StoreRequest, Table};
 use std::fs;
 use std::io::{self, BufRead, ErrorKind, Write};

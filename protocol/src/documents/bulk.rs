@@ -9,13 +9,13 @@ use crate::config::Steps;
 use crate::crdt::{ChangeError, Meta, TextPaths, Value, encode_and_read, encode_new};
 use crate::identity::peer_id;
 use crate::ids::{CollectionId, DocId, DocRef, EntryRef, LogNo, PartNo};
-use crate::ledger::rows::{IndexRow, delete, doc_key, doubt_key, list, put};
 use crate::ledger::{Batch, Ledger, Moment, SpaceError, Touch, Writing};
 use crate::log::header::Header;
 use crate::log::read::join_parts;
 use crate::log::{EntryKind, Item, KeyRef, Lane, Plain, SealError};
 use crate::sealed::{KeyNode, Seed, leaf_seeds};
 use crate::storage::Table;
+use crate::storage::rows::{IndexRow, delete, doc_key, doubt_key, list, put};
 use std::borrow::Cow;
 
 /// Number of documents from which on a dictionary is worthwhile even without text: they share codes.

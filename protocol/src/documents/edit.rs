@@ -11,11 +11,11 @@ use crate::identity::peer_id;
 use crate::ids::CommitId;
 use crate::ids::{CollectionId, DocRef, EntryRef, PartNo};
 use crate::ledger::forks::short;
-use crate::ledger::rows::{IndexRow, list};
 use crate::ledger::{Batch, Effect, Ledger, SpaceError, Touch, Writing};
 use crate::log::{EntryKind, Item, KeyRef, Plain, SealError};
 use crate::sealed::KeyNode;
 use crate::storage::Op;
+use crate::storage::rows::{IndexRow, list};
 use crate::time::{Deadline, Reason};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

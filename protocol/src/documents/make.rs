@@ -12,10 +12,10 @@ use crate::event::{Event, ReadResult};
 use crate::identity::peer_id;
 use crate::ids::ReadId;
 use crate::ids::{DocId, DocRef, EntryRef, PartNo};
-use crate::ledger::rows::{self, IndexRow, doc_key, entry_key, part_key, scan_prefix};
 use crate::ledger::{Held, Ledger, MakeStep, Moment, Work};
 use crate::log::Section;
 use crate::sealed::Seed;
+use crate::storage::rows::{self, IndexRow, doc_key, entry_key, part_key, scan_prefix};
 use crate::storage::{Row, Scan, StoreError, Table};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

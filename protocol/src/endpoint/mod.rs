@@ -29,8 +29,8 @@ pub use stats::{LinkInfo, LogInfo, Stats};
 
 use crate::crdt::{Replica, TextPaths};
 use crate::documents::{Documents, Edit, EditError, Hold, Missing, Snapshot};
-use crate::ids::Incarnation;
-use crate::ledger::{DocRef, DocStep, Effect, Ledger, MakeStep, Moment, PartNo, ServePart, Work};
+use crate::ids::{DocRef, Incarnation, PartNo};
+use crate::ledger::{DocStep, Effect, Ledger, MakeStep, Moment, ServePart, Work};
 use crate::storage::{Op, Read, Scan, StoreDone, StoreRequest, Table};
 use crate::sync::LogNo;
 use crate::time::{Deadline, Now};
@@ -93,7 +93,7 @@ const DRIFT_MS_MAX: u64 = 60_000;
 /// use cosmicsync_protocol::crdt::{Change, Meta, TextPaths, Value};
 /// use cosmicsync_protocol::documents::Edit;
 /// use cosmicsync_protocol::endpoint::Event;
-/// use cosmicsync_protocol::ledger::DocRef;
+/// use cosmicsync_protocol::ids::DocRef;
 /// use cosmicsync_protocol::testkit::peer::Peer; // an endpoint with a store in memory
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -338,7 +338,7 @@ impl Endpoint {
 
     /// Returns the excluded entries of an open document: they belong to a history that is not kept, or build
     /// on such an entry.
-    pub fn excluded_entries(&self, doc: DocRef) -> Vec<crate::ledger::EntryRef> {
+    pub fn excluded_entries(&self, doc: DocRef) -> Vec<crate::ids::EntryRef> {
         self.documents.excluded_entries(doc)
     }
 

@@ -5,7 +5,6 @@
 use super::entry_cache::Held;
 use super::forks::Taken;
 use super::registry::{RANGES_MAX, Standing};
-use super::rows::{entry_key, put};
 use super::{Batch, Ledger};
 use crate::codec::{CodecError, Reader};
 use crate::ids::{EntryRef, LogId, LogNo, SpaceNo};
@@ -14,6 +13,7 @@ use crate::log::chain::ChainError;
 use crate::log::entry::Entry;
 use crate::log::head::Head;
 use crate::storage::Table;
+use crate::storage::rows::{entry_key, put};
 use bytes::Bytes;
 use std::sync::Arc;
 

@@ -5,7 +5,6 @@
 
 use super::entry_cache::Held;
 use super::registry::{Owner, Standing};
-use super::rows::{entry_key, put};
 use super::{Batch, Ledger};
 use crate::branch::Short;
 use crate::identity::{derive, partition_token};
@@ -18,6 +17,7 @@ use crate::log::owner::{FOUNDER_GRANT, LogOwner, PREV_MAX, Prev};
 use crate::log::write::{Place, Plain, SealError};
 use crate::space::record::{Record, encode_records};
 use crate::storage::Table;
+use crate::storage::rows::{entry_key, put};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use std::sync::Arc;

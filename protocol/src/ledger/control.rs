@@ -1,7 +1,6 @@
 //! Control: founds spaces, and applies the records of trusted authors (`spec/access.md`).
 
 use super::registry::{Owner, Standing};
-use super::rows::{device_key, key, part_key, put, space_key};
 use super::{Batch, Effect, Ledger};
 use crate::codec::Write;
 use crate::identity::{
@@ -15,6 +14,7 @@ use crate::sealed::{InviteError, MintError};
 use crate::space::record::{NAME_BYTES_MAX, Record};
 use crate::space::{CONTROL, MAIN, Partition, Space};
 use crate::storage::Table;
+use crate::storage::rows::{device_key, key, part_key, put, space_key};
 use bytes::Bytes;
 
 /// Most partitions of a space that are known here. They stay in memory, and a record of few bytes adds one.

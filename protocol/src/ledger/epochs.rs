@@ -6,7 +6,6 @@
 //! that were not given).
 
 use super::control::SpaceError;
-use super::rows::{delete, epoch_key, given_key, put, wanted_key};
 use super::{Batch, Ledger};
 use crate::codec::Write;
 use crate::ids::{DeviceId, EpochId, SpaceNo};
@@ -14,6 +13,7 @@ use crate::sealed::{EpochKey, KeyEpoch};
 use crate::space::Epoch;
 use crate::space::record::Record;
 use crate::storage::Table;
+use crate::storage::rows::{delete, epoch_key, given_key, put, wanted_key};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most epoch keys of a space whose author is not yet known to be trusted. Beyond the limit, only keys are

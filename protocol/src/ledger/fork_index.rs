@@ -3,13 +3,13 @@
 
 use super::entry_cache::Held;
 use super::registry::Log;
-use super::rows::{entry_key, entry_seq, log_key};
 use super::{Ledger, Work};
 use crate::branch::{self, At, Citation, Forks, Histories, Part};
 use crate::ids::{DocRef, EntryRef, LogId, LogNo, PartNo, SpaceNo};
 use crate::ledger::forks::short;
 use crate::log::header::{Dep, Header};
 use crate::log::read::EntryReader;
+use crate::storage::rows::{entry_key, entry_seq, log_key};
 use crate::storage::{Row, Scan, Table};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,7 +141,7 @@ impl Ledger {
                 }
                 match rows.last().filter(|_| more) {
                     Some((last, _)) => {
-                        let scan = super::rows::scan_on(&scan, last);
+                        let scan = crate::storage::rows::scan_on(&scan, last);
                         self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Cites(scan)));
                     }
                     None => self.fork_index.done = true,
@@ -153,7 +153,7 @@ impl Ledger {
                     self.read_affected(no, row_key, row);
                 }
                 if let Some((last, _)) = rows.last().filter(|_| more) {
-                    let scan = super::rows::scan_on(&scan, last);
+                    let scan = crate::storage::rows::scan_on(&scan, last);
                     self.store.scan(scan.clone(), Work::ForkIndex(ForkStep::Apart(no, scan)));
                 }
                 None

@@ -4,7 +4,6 @@
 //! new device, mints an epoch that is boxed to it too, and answers with a [`JoinAccept`]. The new device
 //! learns everything else by syncing control (`spec/identity.md`).
 
-use super::rows::{SECRET_INVITE, delete, key, put};
 use super::{Batch, Effect, Invited, Ledger};
 use crate::codec::{CodecError, Reader, Write};
 use crate::identity::{Credential, DeviceClaim, SpaceGenesis, VerifiedCredential, partition_id};
@@ -14,6 +13,7 @@ use crate::ledger::own_identity::Membership;
 use crate::sealed::Invite;
 use crate::space::record::Record;
 use crate::space::{CONTROL, MAIN};
+use crate::storage::rows::{SECRET_INVITE, delete, key, put};
 use crate::storage::{Op, Table};
 use bytes::Bytes;
 
@@ -251,7 +251,7 @@ impl Invited {
         let mut reader = Reader::new(row);
         let invited = Self {
             psk: reader.array()?,
-            space: SpaceNo(super::rows::number(&mut reader)?),
+            space: SpaceNo(crate::storage::rows::number(&mut reader)?),
             expires_ms: reader.varint()?,
             used_by: match reader.bytes(32, "device")? {
                 [] => None,

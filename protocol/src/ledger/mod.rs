@@ -22,10 +22,7 @@ mod progress;
 mod read;
 mod recover;
 pub(crate) mod registry;
-pub mod rows;
-mod store_queue;
 
-pub use crate::ids::{DocRef, EntryRef, PartNo};
 pub use accept::Refusal;
 pub(crate) use accept::Run;
 pub(crate) use append::{Writing, mint_doc_id};
@@ -46,9 +43,15 @@ pub(crate) use recover::{Loading, Step};
 use crate::config::Config;
 use crate::entropy::Entropy;
 use crate::identity::VerifiedCredential;
-use crate::ids::{CollectionId, CommitId, DeviceId, Incarnation, Instance, LinkId, LogId, ReadId};
+use crate::ids::{
+    CollectionId, CommitId, DeviceId, DocRef, EntryRef, Incarnation, Instance, LinkId, LogId, PartNo, ReadId,
+};
 use crate::log::{Codec, EntryBuilder, Weight};
 use crate::space::{Partition, Space};
+use crate::storage::queue::StoreQueue;
+use crate::storage::rows::{
+    Doubt, FeedRow, IndexRow, META_FEED, bodies_row, delete, doc_key, doubt_key, encode_cursor, peer_key, put,
+};
 use crate::storage::{Op, StoreRequest, Table};
 use crate::sync::{Bodies, Cursor, LogNo, SpaceNo};
 use crate::time::Now;
@@ -60,10 +63,8 @@ use fork_index::{ForkIndex, ForkStep};
 use opened::Opened;
 use progress::Progress;
 use registry::Registry;
-use rows::{Doubt, FeedRow, IndexRow, META_FEED, bodies_row, delete, doc_key, doubt_key, encode_cursor, peer_key, put};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use store_queue::StoreQueue;
 
 /// Purpose of a store request, handled at its completion.
 #[derive(Debug)]

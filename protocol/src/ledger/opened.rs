@@ -3,10 +3,10 @@
 //! Many documents lie in one entry of an import. Its dictionary is opened, its citations are read, and its
 //! key tree is descended once for all of them.
 
-use super::rows::IndexRow;
 use crate::branch::{Part, Short};
 use crate::ids::EntryRef;
 use crate::sealed::{KeyNode, Seed, SeedWalk, node_seed};
+use crate::storage::rows::IndexRow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Identity of this store: the device's keys, and the user that the device belongs to, if any (`spec/identity.md`).
 
-use super::rows::{SECRET_IDENTITY, put};
 use crate::codec::{CodecError, Reader, Write};
 use crate::identity::{Credential, DeviceKeys, UserKey, VerifiedCredential};
+use crate::storage::rows::{SECRET_IDENTITY, put};
 use crate::storage::{Op, Table};
 
 /// The device, and its user.

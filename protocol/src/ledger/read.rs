@@ -8,7 +8,6 @@ use super::entry_cache::Held;
 use super::forks::short;
 use super::opened::Opened;
 use super::registry::Standing;
-use super::rows::{IndexRow, entry_key, list, log_key};
 use super::{Batch, Ledger, Touch, Work};
 use crate::codec::CodecError;
 use crate::ids::{DocRef, EntryRef, EpochId, LogId, LogNo, PartNo};
@@ -22,6 +21,7 @@ use crate::log::{Codec, Lane};
 use crate::sealed::{Seed, TAG_BYTES};
 use crate::space::Epoch;
 use crate::space::record::decode_records;
+use crate::storage::rows::{IndexRow, entry_key, list, log_key};
 use crate::storage::{Row, Scan, Table};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -123,7 +123,7 @@ impl Ledger {
         self.reading.remove(&no);
         let mut fresh = Vec::new();
         for (row_key, row) in rows {
-            let Ok(seq) = super::rows::entry_seq(row_key) else { continue };
+            let Ok(seq) = crate::storage::rows::entry_seq(row_key) else { continue };
             let at = EntryRef { log: no, seq };
             if self.registry.log(no).staged().indexed.contains(seq) {
                 continue;

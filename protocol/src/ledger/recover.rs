@@ -7,22 +7,22 @@ use super::append::next_tips;
 use super::entry_cache::EntryCache;
 use super::own_identity::OwnIdentity;
 use super::registry::{Log, Registry, Standing};
-use super::rows::{
-    self, META_BODIES, META_DEVICE, META_FEED, META_GIVEN, META_INCARNATION, META_WANTED, SECRET_EPOCH,
-    SECRET_IDENTITY, SECRET_INVITE, put,
-};
-use super::store_queue::StoreQueue;
 use super::{Batch, Invited, Ledger};
 use crate::codec::{CodecError, Reader};
 use crate::config::{Config, ConfigError};
 use crate::entropy::Entropy;
 use crate::identity::{Credential, DeviceKeys, SpaceGenesis, partition_token};
 use crate::ids::{DeviceId, EpochId, Incarnation, Instance, PartNo, PartitionId, SpaceNo};
-use crate::ledger::rows::scan_on;
 use crate::log::Codec;
 use crate::log::{EntryBuilder, Weight};
 use crate::sealed::EpochKey;
 use crate::space::{Epoch, Partition, Space};
+use crate::storage::queue::StoreQueue;
+use crate::storage::rows::scan_on;
+use crate::storage::rows::{
+    self, META_BODIES, META_DEVICE, META_FEED, META_GIVEN, META_INCARNATION, META_WANTED, SECRET_EPOCH,
+    SECRET_IDENTITY, SECRET_INVITE, put,
+};
 use crate::storage::{Scan, StoreDone, StoreError, StoreRequest, Table};
 use crate::sync::Cursor;
 use crate::time::Now;

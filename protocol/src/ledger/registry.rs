@@ -7,12 +7,12 @@
 mod row;
 
 use super::progress::{Edge, Progress};
-use super::rows::{delete, entry_key, put};
 use crate::codec::{CodecError, Reader, Write};
 use crate::config::Steps;
 use crate::ids::{DeviceId, EntryRef, LogId, LogNo, PartNo, SpaceNo};
 use crate::log::card::{CardPlace, Lane, LogCard};
 use crate::log::head::Head;
+use crate::storage::rows::{delete, entry_key, put};
 use crate::storage::{Op, Table};
 use crate::sync::trie::{self, ItemHash, Trie};
 use bytes::Bytes;

@@ -6,9 +6,9 @@ use crate::branch::At;
 use crate::crdt::ChangeRecord;
 use crate::ids::{DocId, EntryRef};
 use crate::ledger::Ledger;
-use crate::ledger::rows::entry_key;
 use crate::log::{Codec, EntryReader};
 use crate::storage::Table;
+use crate::storage::rows::entry_key;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An entry that changes documents.

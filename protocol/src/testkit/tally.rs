@@ -2,8 +2,8 @@
 
 use crate::documents::Snapshot;
 use crate::ids::{CollectionId, DocRef};
-use crate::ledger::rows::{Doubt, count_key, doubt_key, listing_parts};
 use crate::storage::Table;
+use crate::storage::rows::{Doubt, count_key, doubt_key, listing_parts};
 use crate::testkit::store::Rows;
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub fn wrong_count(rows: &Rows) -> Option<String> {
         let (Table::Doc, Some(partition), Ok((collection, _))) = (table, key.first_chunk(), listing_parts(key)) else {
             continue;
         };
-        let partition = crate::ledger::PartNo(u32::from_be_bytes(*partition));
+        let partition = crate::ids::PartNo(u32::from_be_bytes(*partition));
         *listed.entry(count_key(partition, &collection)).or_default() += 1;
     }
     let counted = |key: &bytes::Bytes| {
@@ -28,7 +28,7 @@ pub fn wrong_count(rows: &Rows) -> Option<String> {
 /// Returns a description of a wrong doubt about a listed document, if there is one; `found` is the result of
 /// opening it.
 pub fn wrong_doubt(rows: &Rows, doc: DocRef, collection: &CollectionId, found: Option<&Snapshot>) -> Option<String> {
-    if !rows.contains_key(&(Table::Doc, crate::ledger::rows::listing_key(doc, collection))) {
+    if !rows.contains_key(&(Table::Doc, crate::storage::rows::listing_key(doc, collection))) {
         return None;
     }
     let doubt = rows.get(&(Table::Tally, doubt_key(doc))).map(|row| Doubt::decode(row));

@@ -1,10 +1,9 @@
 //! A log's key lives in the memory of the process that opened it: copies and restored stores continue in new logs.
 
 use cosmicsync_protocol::config::Config;
-use cosmicsync_protocol::ids::LogId;
-use cosmicsync_protocol::ledger::EntryRef;
-use cosmicsync_protocol::ledger::rows::entry_key;
+use cosmicsync_protocol::ids::{EntryRef, LogId};
 use cosmicsync_protocol::storage::Table;
+use cosmicsync_protocol::storage::rows::entry_key;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::Peer;
 use std::collections::BTreeSet;

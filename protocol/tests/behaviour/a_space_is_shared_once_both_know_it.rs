@@ -3,8 +3,7 @@
 use cosmicsync_protocol::crdt::{Meta, Value};
 use cosmicsync_protocol::documents::Edit;
 use cosmicsync_protocol::endpoint::{Dial, Event};
-use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::DocRef;
+use cosmicsync_protocol::ids::{DocId, DocRef};
 use cosmicsync_protocol::sealed::Invite;
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::peer::{Net, Peer};

@@ -3,7 +3,7 @@
 use cosmicsync_protocol::crdt::{ChangeError, Meta, TextPaths, Value};
 use cosmicsync_protocol::documents::{Edit, EditError};
 use cosmicsync_protocol::endpoint::Event;
-use cosmicsync_protocol::ledger::DocRef;
+use cosmicsync_protocol::ids::DocRef;
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note, set};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};

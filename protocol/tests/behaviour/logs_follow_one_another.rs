@@ -3,12 +3,11 @@
 
 use bytes::Bytes;
 use cosmicsync_protocol::codec::Reader;
-use cosmicsync_protocol::ids::{LogId, PartitionId};
-use cosmicsync_protocol::ledger::EntryRef;
-use cosmicsync_protocol::ledger::rows::entry_key;
+use cosmicsync_protocol::ids::{EntryRef, LogId, PartitionId};
 use cosmicsync_protocol::log::card::short_card;
 use cosmicsync_protocol::log::{EntryKind, Header, Lane, Prev};
 use cosmicsync_protocol::storage::Table;
+use cosmicsync_protocol::storage::rows::entry_key;
 use cosmicsync_protocol::sync::{Bodies, LogNo, SpaceNo};
 use cosmicsync_protocol::testkit::hostile::{OwnLog, Siege};
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};

@@ -3,10 +3,9 @@
 use cosmicsync_protocol::crdt::{Meta, TextPaths, Value};
 use cosmicsync_protocol::documents::{Bulk, Edit, Erasable, Snapshot, decode_snapshot};
 use cosmicsync_protocol::endpoint::{Event, NewDoc, ReadResult};
-use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::DocRef;
-use cosmicsync_protocol::ledger::rows::doc_key;
+use cosmicsync_protocol::ids::{DocId, DocRef};
 use cosmicsync_protocol::storage::Table;
+use cosmicsync_protocol::storage::rows::doc_key;
 use cosmicsync_protocol::sync::SpaceNo;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};

@@ -2,9 +2,9 @@
 
 use cosmicsync_protocol::config::Config;
 use cosmicsync_protocol::documents::decode_snapshot;
-use cosmicsync_protocol::ledger::DocRef;
-use cosmicsync_protocol::ledger::rows::doc_key;
+use cosmicsync_protocol::ids::DocRef;
 use cosmicsync_protocol::storage::Table;
+use cosmicsync_protocol::storage::rows::doc_key;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 

@@ -8,7 +8,7 @@ use super::World;
 use crate::plan::{How, Key};
 use crate::random::purpose;
 use cosmicsync_protocol::crdt::{Change, Hidden, Step, Value};
-use cosmicsync_protocol::ledger::DocRef;
+use cosmicsync_protocol::ids::DocRef;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Deepest nesting of members.

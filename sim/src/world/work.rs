@@ -11,8 +11,7 @@ use crate::trace::Detail;
 use cosmicsync_protocol::crdt::{Change, Meta, Step, Value};
 use cosmicsync_protocol::documents::{Bulk, Edit, Erasable};
 use cosmicsync_protocol::endpoint::NewDoc;
-use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::DocRef;
+use cosmicsync_protocol::ids::{DocId, DocRef};
 use cosmicsync_protocol::sync::SpaceNo;
 
 /// The collection of all documents.

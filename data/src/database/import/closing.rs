@@ -5,8 +5,8 @@ use super::super::request::{Answer, ImportId, RequestError};
 use super::{CHECKPOINT_BYTES_MAX, Progress, Stage, place, take_turn};
 use crate::collection::{COLLECTIONS, CollectionMeta};
 use cosmicsync_protocol::crdt::{TextPaths, Value};
-use cosmicsync_protocol::ledger::rows::{delete, put};
 use cosmicsync_protocol::storage::Table;
+use cosmicsync_protocol::storage::rows::{delete, put};
 use std::collections::BTreeMap;
 
 /// Ends an import.

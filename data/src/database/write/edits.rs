@@ -7,7 +7,7 @@ use crate::schema::Schema;
 use crate::{json_patch, patch, preview};
 use cosmicsync_protocol::crdt::{Change, ChangeError, Step, TextPaths, Value, VersionId};
 use cosmicsync_protocol::documents::{Edit, EditError, Snapshot};
-use cosmicsync_protocol::ledger::DocRef;
+use cosmicsync_protocol::ids::DocRef;
 use std::sync::Arc;
 
 /// The edits of an intent.

@@ -10,8 +10,7 @@ use cosmicsync_data::database::request::{
     Action, Answer, Condition, Intent, Name, Place, Request, RequestError, Target,
 };
 use cosmicsync_protocol::documents::Erasable;
-use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::ids::{DocId, PartNo};
 use tokio::sync::mpsc;
 
 /// Number of documents that one transaction deletes.

@@ -9,7 +9,7 @@ use cosmicsync_data::collection::CollectionMeta;
 use cosmicsync_data::database::request::{Answer, Found, Place, Request};
 use cosmicsync_data::export::{Writer, add_columns};
 use cosmicsync_data::import;
-use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::ids::PartNo;
 use tokio::sync::mpsc;
 
 /// Largest size of a chunk, in bytes.

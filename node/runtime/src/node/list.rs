@@ -13,8 +13,7 @@ use crate::service::{
 };
 use cosmicsync_data::database::request::{self, Answer, Found, Name, Place, Request};
 use cosmicsync_protocol::crdt::VersionId;
-use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::ids::{DocId, PartNo};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tokio::sync::mpsc;
 

@@ -15,7 +15,7 @@ use cosmicsync_data::index::define::Fields as IndexFields;
 use cosmicsync_data::json;
 use cosmicsync_data::query::plan::{Access, IndexPart, Order};
 use cosmicsync_data::query::{Field, Fields, Selector, Sort, Virtual, parse};
-use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::ids::PartNo;
 use tokio::sync::mpsc;
 use tokio::time::Duration;
 

@@ -12,8 +12,7 @@ use cosmicsync_data::database::request::{Answer, Name, Request};
 use cosmicsync_data::query::Subject;
 use cosmicsync_data::rules::{self, Deed};
 use cosmicsync_data::{Value, json};
-use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::ids::{DocId, PartNo};
 
 impl Acting<'_> {
     pub(super) async fn rules_set(&self, set: RulesSet) -> Result<Reply, ServiceError> {

@@ -10,7 +10,7 @@ use crate::service::{
 use cosmicsync_data::collection::COLLECTIONS;
 use cosmicsync_data::database::request::{Answer, Request};
 use cosmicsync_protocol::endpoint::{LogInfo, SpaceInfo};
-use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::ids::PartNo;
 use cosmicsync_protocol::sealed;
 use cosmicsync_protocol::space::MAIN;
 use cosmicsync_protocol::sync::{self, SpaceNo};

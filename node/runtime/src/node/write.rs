@@ -178,7 +178,7 @@ impl Acting<'_> {
         &self,
         space: SpaceRef,
         doc: &DocRef,
-        request: impl FnOnce(cosmicsync_protocol::ledger::PartNo) -> Request + Send + 'static,
+        request: impl FnOnce(cosmicsync_protocol::ids::PartNo) -> Request + Send + 'static,
     ) -> Result<Answer, ServiceError> {
         let of = space.clone();
         let answer = self.handle()?.answer(move |core| Ok(request(partition(core, &of)?)));

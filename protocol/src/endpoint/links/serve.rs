@@ -4,8 +4,8 @@
 
 use super::{Links, Open, State};
 use crate::ids::{EntryRef, LinkId, LogNo};
-use crate::ledger::rows::{entry_key, entry_seq, log_key};
 use crate::ledger::{Held, Ledger, ServePart, Work};
+use crate::storage::rows::{entry_key, entry_seq, log_key};
 use crate::storage::{Row, Scan, Table};
 use crate::wire::message::{GoneReason, Run};
 use bytes::Bytes;

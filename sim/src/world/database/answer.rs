@@ -8,9 +8,9 @@ use crate::report::OracleId;
 use cosmicsync_data::collection::CollectionMeta;
 use cosmicsync_data::database::ask::QueryError;
 use cosmicsync_data::database::request::{Answer, Cut, Request, RequestError, Ticket};
-use cosmicsync_protocol::ledger::rows::entry_key;
-use cosmicsync_protocol::ledger::{DocRef, EntryRef, PartNo};
+use cosmicsync_protocol::ids::{DocRef, EntryRef, PartNo};
 use cosmicsync_protocol::storage::Table;
+use cosmicsync_protocol::storage::rows::entry_key;
 
 impl World<'_> {
     /// Takes what a peer's database answers. Returns whether its core was called.

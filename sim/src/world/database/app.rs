@@ -6,7 +6,7 @@ use crate::report::OracleId;
 use cosmicsync_data::database::request::{Name, Request, Target};
 use cosmicsync_data::database::schema_ops::SchemaChange;
 use cosmicsync_data::json;
-use cosmicsync_protocol::ledger::{DocRef, PartNo};
+use cosmicsync_protocol::ids::{DocRef, PartNo};
 use cosmicsync_protocol::sync::SpaceNo;
 use std::collections::BTreeMap;
 use std::sync::Arc;

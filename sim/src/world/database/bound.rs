@@ -12,7 +12,7 @@ use cosmicsync_data::database::ask::{Query, Want};
 use cosmicsync_data::database::request::{Answer, Name, Request, RequestError};
 use cosmicsync_data::json;
 use cosmicsync_data::rules::{Actor, Rules};
-use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::ids::PartNo;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

@@ -13,8 +13,7 @@ use cosmicsync_data::database::ask::{IndexInfo, IndexState, Query, Want};
 use cosmicsync_data::database::request::{Answer, CollectionDigest, Found, Request};
 use cosmicsync_data::query::parse;
 use cosmicsync_data::query::plan::{Access, Order, Plan};
-use cosmicsync_protocol::ids::DocId;
-use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::ids::{DocId, PartNo};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 

@@ -7,9 +7,9 @@ use crate::report::OracleId;
 use cosmicsync_data::database::request::{Answer, Name, Request};
 use cosmicsync_protocol::crdt::VersionId;
 use cosmicsync_protocol::documents::Snapshot;
-use cosmicsync_protocol::ledger::DocRef;
-use cosmicsync_protocol::ledger::rows::FeedRow;
+use cosmicsync_protocol::ids::DocRef;
 use cosmicsync_protocol::storage::Table;
+use cosmicsync_protocol::storage::rows::FeedRow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 

@@ -7,7 +7,7 @@ use cosmicsync_data::database::ask::Query;
 use cosmicsync_data::database::request::Found;
 use cosmicsync_data::query::{Direction, Field, Sort, parse};
 use cosmicsync_protocol::crdt::Value;
-use cosmicsync_protocol::ledger::PartNo;
+use cosmicsync_protocol::ids::PartNo;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 

@@ -34,6 +34,9 @@
 //! conformance(&mut MemStore::new());
 //! ```
 
+pub(crate) mod queue;
+pub mod rows;
+
 use bytes::Bytes;
 
 /// Length of the longest key of a row, in bytes. No key is empty.
