@@ -37,6 +37,7 @@ mod certificate;
 mod derived;
 mod device;
 mod did;
+mod own;
 mod signature;
 mod space;
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use derived::{
 pub(crate) use derived::{derive, derive_cut, owner_box_hash};
 pub use device::{DeviceClaim, DeviceKeys, DevicePublic};
 pub use did::{DidError, did_key, parse_did_key};
+pub(crate) use own::{Membership, OwnIdentity};
 pub use space::SpaceGenesis;
 pub use user::{RecoveryKey, UserGenesis, UserKey};
 

@@ -12,8 +12,7 @@ use crate::log::card::LogCard;
 use crate::log::chain::ChainError;
 use crate::log::entry::Entry;
 use crate::log::head::Head;
-use crate::storage::Table;
-use crate::storage::rows::{entry_key, put};
+use crate::storage::rows::entry_row;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -200,7 +199,7 @@ impl Ledger {
             }
             let held = Held { h_prev: hashes[0], h: hashes[1], entry: Arc::new(entry), bytes: raw.clone() };
             self.note_hash(no, at.seq, held.h);
-            batch.ops.push(put(Table::Entry, entry_key(at), held.row()));
+            batch.ops.push(entry_row(at, &held.h_prev, &held.bytes));
             self.entry_cache.insert(at, held.clone());
             if !self.registry.log(no).staged().indexed.contains(at.seq) {
                 fresh.push((at, held));

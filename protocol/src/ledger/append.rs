@@ -16,8 +16,7 @@ use crate::log::header::{Dep, EntryKind, Header};
 use crate::log::owner::{FOUNDER_GRANT, LogOwner, PREV_MAX, Prev};
 use crate::log::write::{Place, Plain, SealError};
 use crate::space::record::{Record, encode_records};
-use crate::storage::Table;
-use crate::storage::rows::{entry_key, put};
+use crate::storage::rows::entry_row;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use std::sync::Arc;
@@ -110,7 +109,7 @@ impl Ledger {
         let at = EntryRef { log: no, seq };
         let len = sealed.bytes.len() as u64;
         let held = Held { h_prev, h: sealed.h, entry: Arc::new(sealed.entry), bytes: sealed.bytes };
-        batch.ops.push(put(Table::Entry, entry_key(at), held.row()));
+        batch.ops.push(entry_row(at, &held.h_prev, &held.bytes));
         self.note_hash(no, seq, held.h);
         self.mix_tip(&place.log, seq, &held.h);
         self.entry_cache.insert(at, held);

@@ -2,19 +2,17 @@
 
 use super::registry::{Owner, Standing};
 use super::{Batch, Effect, Ledger};
-use crate::codec::Write;
 use crate::identity::{
-    Credential, DevicePublic, RecoveryKey, SpaceGenesis, UserKey, VerifiedCredential, partition_id, partition_token,
+    Credential, DevicePublic, Membership, RecoveryKey, SpaceGenesis, UserKey, VerifiedCredential, partition_id,
+    partition_token,
 };
 use crate::ids::{DeviceId, LogNo, PartNo, PartitionId, SpaceId, SpaceNo};
-use crate::ledger::own_identity::Membership;
 use crate::log::owner::{FOUNDER_GRANT, LogOwner, OpenedOwner};
 use crate::log::write::SealError;
 use crate::sealed::{InviteError, MintError};
 use crate::space::record::{NAME_BYTES_MAX, Record};
 use crate::space::{CONTROL, MAIN, Partition, Space};
-use crate::storage::Table;
-use crate::storage::rows::{device_key, key, part_key, put, space_key};
+use crate::storage::rows::{PartitionRow, device_row, identity_row};
 use bytes::Bytes;
 
 /// Most partitions of a space that are known here. They stay in memory, and a record of few bytes adds one.
@@ -77,7 +75,7 @@ impl Ledger {
         let credential =
             Credential::verify(&Credential { genesis, cert }.encode()).expect("an own credential verifies");
         self.own.user = Some(Membership { credential, user_key: Some(user_key) });
-        batch.ops.push(self.own.row());
+        batch.ops.push(identity_row(&self.own));
         Ok(recovery)
     }
 
@@ -134,17 +132,9 @@ impl Ledger {
     pub(crate) fn ensure_space(&mut self, genesis: &SpaceGenesis, name: &str, batch: &mut Batch) -> SpaceNo {
         let no = SpaceNo(self.spaces.len() as u32);
         self.spaces.push(Space::new(no, genesis, Bytes::from(genesis.encode()), name.into()));
-        batch.ops.push(self.space_row(no));
+        batch.ops.push(self.space(no).row());
         batch.effects.push(Effect::SpaceChanged(no));
         no
-    }
-
-    fn space_row(&self, no: SpaceNo) -> crate::storage::Op {
-        let space = self.space(no);
-        let mut row = Vec::new();
-        row.prefixed(&space.genesis);
-        row.raw(space.name.as_bytes());
-        put(Table::Space, space_key(no), row)
     }
 
     /// Makes a partition known, or names one that had only its id so far.
@@ -167,8 +157,7 @@ impl Ledger {
         let partition = &mut self.partitions[no.0 as usize];
         if known.is_none() || (partition.name.is_empty() && !name.is_empty()) {
             partition.name = name.into();
-            let row = key(&[&space.0.to_be_bytes(), id.as_ref(), name.as_bytes()]);
-            batch.ops.push(put(Table::Partition, part_key(no), row));
+            batch.ops.push(PartitionRow { no, space, id, name: name.into() }.op());
         }
         no
     }
@@ -182,8 +171,7 @@ impl Ledger {
     pub(super) fn add_device(&mut self, space: SpaceNo, credential: &VerifiedCredential, batch: &mut Batch) {
         let device = *credential.device();
         self.spaces[space.0 as usize].devices.insert(device.device, device);
-        let row = key(&[&device_key(&device.device), &space.0.to_be_bytes()]);
-        batch.ops.push(put(Table::Meta, row, credential.encode()));
+        batch.ops.push(device_row(space, credential));
         self.credentials.insert(device.device, credential.clone());
     }
 
@@ -307,7 +295,7 @@ impl Ledger {
                 Record::SpaceName { name } => {
                     if self.space(space).name.is_empty() {
                         self.spaces[space.0 as usize].name.clone_from(name);
-                        batch.ops.push(self.space_row(space));
+                        batch.ops.push(self.space(space).row());
                     }
                 }
                 Record::EpochWant { epoch } => self.record_epoch_request(space, *epoch, author),

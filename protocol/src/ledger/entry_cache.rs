@@ -6,6 +6,7 @@
 use crate::codec::CodecError;
 use crate::ids::{EntryRef, EpochId};
 use crate::log::Entry;
+use crate::storage::rows::split_entry;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -30,22 +31,12 @@ impl Held {
         HELD_BYTES + 2 * self.bytes.len()
     }
 
-    /// Returns the row of [`Table::Entry`](crate::storage::Table::Entry).
-    pub(crate) fn row(&self) -> Bytes {
-        Bytes::from([&self.h_prev[..], &self.bytes].concat())
-    }
-
     /// Reads a row back. `card_epoch` is the epoch that the log's card names.
     pub(crate) fn from_row(row: &Bytes, card_epoch: &EpochId) -> Result<Self, CodecError> {
-        let (h_prev, bytes) = Self::split_row(row).ok_or(CodecError::Truncated)?;
+        let (h_prev, bytes) = split_entry(row).ok_or(CodecError::Truncated)?;
         let entry = Arc::new(Entry::decode(&bytes)?);
         let h = entry.chain(card_epoch, &h_prev);
         Ok(Self { h_prev, h, entry, bytes })
-    }
-
-    /// Splits the row of a stored entry into the chain hash before it and its bytes.
-    pub(crate) fn split_row(row: &Bytes) -> Option<([u8; 32], Bytes)> {
-        Some((*row.first_chunk::<32>()?, row.slice(32..)))
     }
 }
 

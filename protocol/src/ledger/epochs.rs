@@ -7,13 +7,12 @@
 
 use super::control::SpaceError;
 use super::{Batch, Ledger};
-use crate::codec::Write;
 use crate::ids::{DeviceId, EpochId, SpaceNo};
 use crate::sealed::{EpochKey, KeyEpoch};
 use crate::space::Epoch;
 use crate::space::record::Record;
 use crate::storage::Table;
-use crate::storage::rows::{delete, epoch_key, given_key, put, wanted_key};
+use crate::storage::rows::{EpochRow, delete, given_row, wanted_key, wanted_row};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Most epoch keys of a space whose author is not yet known to be trusted. Beyond the limit, only keys are
@@ -74,26 +73,17 @@ impl Ledger {
         Ok(record.encode())
     }
 
-    fn add_epoch(
-        &mut self,
-        space: SpaceNo,
-        epoch_key_secret: EpochKey,
-        generation: u32,
-        trusted: bool,
-        batch: &mut Batch,
-    ) {
-        let id = epoch_key_secret.id();
+    fn add_epoch(&mut self, space: SpaceNo, epoch_key: EpochKey, generation: u32, trusted: bool, batch: &mut Batch) {
+        let id = epoch_key.id();
         if !trusted {
             self.make_room(space, batch);
         }
         if self.epochs.wanted.remove(&(space, id)).is_some() {
             batch.ops.push(delete(Table::Meta, wanted_key(space, &id)));
         }
-        let mut row = vec![u8::from(trusted)];
-        row.varint(u64::from(generation));
-        row.raw(epoch_key_secret.as_bytes());
-        batch.ops.push(put(Table::Secret, epoch_key(space, &id), row));
-        self.spaces[space.0 as usize].epochs.insert(id, Epoch::new(epoch_key_secret, generation, trusted));
+        let row = EpochRow { space, key: epoch_key, generation, trusted };
+        batch.ops.push(row.op());
+        self.spaces[space.0 as usize].epochs.insert(id, Epoch::new(row.key, generation, trusted));
     }
 
     /// Takes the epoch key out of a KeyEpoch record, if a box in it is for this device. The key can open
@@ -162,7 +152,7 @@ impl Ledger {
             && let Some(id) = untrusted().next()
         {
             epochs.remove(&id);
-            batch.ops.push(delete(Table::Secret, epoch_key(space, &id)));
+            batch.ops.push(delete(Table::Secret, EpochRow::key(space, &id)));
         }
     }
 
@@ -201,16 +191,14 @@ impl Ledger {
             }
             self.epochs.wanted.insert((space, epoch), owner);
             if self.append_control(space, &[Record::EpochWant { epoch }], None, &mut batch).is_ok() {
-                let owner = owner.map(|owner| owner.as_ref().to_vec()).unwrap_or_default();
-                batch.ops.push(put(Table::Meta, wanted_key(space, &epoch), owner));
+                batch.ops.push(wanted_row(space, &epoch, owner));
             }
         }
         for ((space, epoch), devices) in requested {
             if let Some(record) = self.box_epoch(space, &epoch, &devices)
                 && self.append_control(space, &[], Some(record), &mut batch).is_ok()
             {
-                let given = devices.iter().map(|device| given_key(space, &epoch, device));
-                batch.ops.extend(given.map(|key| put(Table::Meta, key, Vec::new())));
+                batch.ops.extend(devices.iter().map(|device| given_row(space, &epoch, device)));
             }
         }
         self.submit(batch);

@@ -4,17 +4,16 @@
 //! new device, mints an epoch that is boxed to it too, and answers with a [`JoinAccept`]. The new device
 //! learns everything else by syncing control (`spec/identity.md`).
 
-use super::{Batch, Effect, Invited, Ledger};
+use super::{Batch, Effect, Ledger};
 use crate::codec::{CodecError, Reader, Write};
-use crate::identity::{Credential, DeviceClaim, SpaceGenesis, VerifiedCredential, partition_id};
+use crate::identity::{Credential, DeviceClaim, Membership, SpaceGenesis, VerifiedCredential, partition_id};
 use crate::ids::{LinkId, SpaceId, SpaceNo};
 use crate::ledger::control::SpaceError;
-use crate::ledger::own_identity::Membership;
 use crate::sealed::Invite;
 use crate::space::record::Record;
 use crate::space::{CONTROL, MAIN};
-use crate::storage::rows::{SECRET_INVITE, delete, key, put};
-use crate::storage::{Op, Table};
+use crate::storage::Table;
+use crate::storage::rows::{InviteRow, delete, identity_row};
 use bytes::Bytes;
 
 /// Most invites that are open at one time.
@@ -128,8 +127,8 @@ impl Ledger {
         }
         let noise = self.own.keys.public().noise;
         let invite = Invite::create(addresses, space_id, noise, expires_ms, &mut self.entropy)?;
-        let invited = Invited { psk: *invite.psk(), space, expires_ms, used_by: None };
-        batch.ops.push(invited.row());
+        let invited = InviteRow { psk: *invite.psk(), space, expires_ms, used_by: None };
+        batch.ops.push(invited.op());
         self.invited.push(invited);
         Ok(invite)
     }
@@ -185,7 +184,7 @@ impl Ledger {
             self.append_control(space, &records, Some(record), &mut batch)?;
         }
         self.invited[at].used_by = Some(device);
-        batch.ops.push(self.invited[at].row());
+        batch.ops.push(self.invited[at].op());
         batch.effects.push(Effect::Admitted { link, accept: accept.encode(), device, space });
         self.submit(batch);
         Ok(())
@@ -208,7 +207,7 @@ impl Ledger {
             Some(_) => {}
             None => {
                 self.own.user = Some(Membership { credential: credential.clone(), user_key: None });
-                batch.ops.push(self.own.row());
+                batch.ops.push(identity_row(&self.own));
             }
         }
         let space = match self.space_by_id(expected) {
@@ -226,39 +225,5 @@ impl Ledger {
         batch.effects.push(Effect::Joined { link, space });
         self.submit(batch);
         Ok(())
-    }
-}
-
-impl Invited {
-    fn key(&self) -> Bytes {
-        let name = blake3::derive_key("cosmicsync invite row 1", &self.psk);
-        key(&[SECRET_INVITE, &name[..16]])
-    }
-
-    fn row(&self) -> Op {
-        let mut row = Vec::new();
-        row.raw(&self.psk);
-        row.varint(u64::from(self.space.0));
-        row.varint(self.expires_ms);
-        match &self.used_by {
-            Some(device) => row.prefixed(device.as_ref()),
-            None => row.prefixed(&[]),
-        }
-        put(Table::Secret, self.key(), row)
-    }
-
-    pub(super) fn from_row(row: &[u8]) -> Result<Self, CodecError> {
-        let mut reader = Reader::new(row);
-        let invited = Self {
-            psk: reader.array()?,
-            space: SpaceNo(crate::storage::rows::number(&mut reader)?),
-            expires_ms: reader.varint()?,
-            used_by: match reader.bytes(32, "device")? {
-                [] => None,
-                bytes => Some(crate::ids::DeviceId(bytes.try_into().map_err(|_| CodecError::OutOfRange("device"))?)),
-            },
-        };
-        reader.finish()?;
-        Ok(invited)
     }
 }

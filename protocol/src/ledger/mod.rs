@@ -17,7 +17,6 @@ mod image;
 mod join;
 mod making;
 mod opened;
-mod own_identity;
 mod progress;
 mod read;
 mod recover;
@@ -35,14 +34,13 @@ pub(crate) use join::Admission;
 pub use join::{JoinError, JoinRefusal};
 pub use making::Moment;
 pub(crate) use making::{MakeStep, Touch, Touched};
-pub(crate) use own_identity::OwnIdentity;
 pub(crate) use read::BodyKeys;
 pub use recover::RecoverError;
 pub(crate) use recover::{Loading, Step};
 
 use crate::config::Config;
 use crate::entropy::Entropy;
-use crate::identity::VerifiedCredential;
+use crate::identity::{OwnIdentity, VerifiedCredential};
 use crate::ids::{
     CollectionId, CommitId, DeviceId, DocRef, EntryRef, Incarnation, Instance, LinkId, LogId, PartNo, ReadId,
 };
@@ -50,7 +48,7 @@ use crate::log::{Codec, EntryBuilder, Weight};
 use crate::space::{Partition, Space};
 use crate::storage::queue::StoreQueue;
 use crate::storage::rows::{
-    Doubt, FeedRow, IndexRow, META_FEED, bodies_row, delete, doc_key, doubt_key, encode_cursor, peer_key, put,
+    Doubt, FeedRow, IndexRow, InviteRow, META_FEED, bodies_row, cursor_row, delete, doc_key, doubt_key, put,
 };
 use crate::storage::{Op, StoreRequest, Table};
 use crate::sync::{Bodies, Cursor, LogNo, SpaceNo};
@@ -161,16 +159,6 @@ impl Batch {
     }
 }
 
-/// An invite that was handed out and not yet forgotten.
-#[derive(Debug, Clone)]
-pub(crate) struct Invited {
-    pub(crate) psk: [u8; 32],
-    pub(crate) space: SpaceNo,
-    pub(crate) expires_ms: u64,
-    /// The device that used the invite. Only that device may use it again, in case the answer was lost.
-    pub(crate) used_by: Option<DeviceId>,
-}
-
 /// The durable side of the endpoint.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -192,7 +180,7 @@ pub(crate) struct Ledger {
     /// The control log that this process writes in each space.
     control_logs: BTreeMap<SpaceNo, LogNo>,
     cursors: BTreeMap<(DeviceId, SpaceNo), Cursor>,
-    invited: Vec<Invited>,
+    invited: Vec<InviteRow>,
     pub(crate) entry_cache: EntryCache,
     /// Logs with entries that wait to be read; `reading` are those with a scan under way.
     unread: BTreeSet<LogNo>,
@@ -319,8 +307,7 @@ impl Ledger {
         }
         for at in core::mem::take(&mut self.cursors_unsaved) {
             if let Some(cursor) = self.cursors.get(&at) {
-                let row = encode_cursor(cursor.incarnation, cursor.position);
-                ops.push(put(Table::Peer, peer_key(&at.0, at.1), row));
+                ops.push(cursor_row(&at.0, at.1, cursor));
             }
         }
     }

@@ -5,26 +5,22 @@
 
 use super::append::next_tips;
 use super::entry_cache::EntryCache;
-use super::own_identity::OwnIdentity;
 use super::registry::{Log, Registry, Standing};
-use super::{Batch, Invited, Ledger};
+use super::{Batch, Ledger};
 use crate::codec::{CodecError, Reader};
 use crate::config::{Config, ConfigError};
 use crate::entropy::Entropy;
-use crate::identity::{Credential, DeviceKeys, SpaceGenesis, partition_token};
-use crate::ids::{DeviceId, EpochId, Incarnation, Instance, PartNo, PartitionId, SpaceNo};
+use crate::identity::{DeviceKeys, OwnIdentity, SpaceGenesis, partition_token};
+use crate::ids::{DeviceId, Incarnation, Instance, SpaceNo};
 use crate::log::Codec;
 use crate::log::{EntryBuilder, Weight};
-use crate::sealed::EpochKey;
 use crate::space::{Epoch, Partition, Space};
 use crate::storage::queue::StoreQueue;
-use crate::storage::rows::scan_on;
 use crate::storage::rows::{
-    self, META_BODIES, META_DEVICE, META_FEED, META_GIVEN, META_INCARNATION, META_WANTED, SECRET_EPOCH,
-    SECRET_IDENTITY, SECRET_INVITE, put,
+    self, EpochRow, InviteRow, META_BODIES, META_DEVICE, META_FEED, META_GIVEN, META_INCARNATION, META_WANTED,
+    PartitionRow, SECRET_EPOCH, SECRET_IDENTITY, SECRET_INVITE, identity_row, put, scan_on,
 };
 use crate::storage::{Scan, StoreDone, StoreError, StoreRequest, Table};
-use crate::sync::Cursor;
 use crate::time::Now;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,7 +130,7 @@ impl Loading {
         ledger.registry.rebuild_summaries();
         let mut batch = Batch::default();
         if fresh {
-            batch.ops.push(ledger.own.row());
+            batch.ops.push(identity_row(&ledger.own));
         }
         if ledger.incarnation == Incarnation::default() {
             ledger.incarnation = Incarnation(ledger.entropy.bytes());
@@ -216,9 +212,8 @@ impl Ledger {
             Table::Partition => self.restore_partition(row_key, row),
             Table::Log => self.registry.restore(Log::from_row(row_key, row)?),
             Table::Peer => {
-                let at = rows::peer_parts(row_key)?;
-                let (incarnation, position) = rows::decode_cursor(row)?;
-                self.cursors.insert(at, Cursor { incarnation, position });
+                let (at, cursor) = rows::decode_cursor(row_key, row)?;
+                self.cursors.insert(at, cursor);
                 Ok(())
             }
             Table::Entry
@@ -240,47 +235,40 @@ impl Ledger {
             self.incarnation = Incarnation(Reader::new(row).array()?);
         } else if row_key == META_FEED {
             self.next_change = u64::from_be_bytes(Reader::new(row).array()?);
-        } else if row_key.starts_with(META_DEVICE) {
-            let credential = Credential::verify(row).map_err(|_| CodecError::OutOfRange("credential"))?;
+        } else if let Some(rest) = row_key.strip_prefix(META_DEVICE) {
+            let (device, space, credential) = rows::decode_device(rest, row)?;
             self.credentials.insert(credential.device().device, credential);
-            found.devices.push(restore_device_row(row_key)?);
+            found.devices.push((device, space));
         } else if let Some(rest) = row_key.strip_prefix(META_BODIES) {
-            let space = SpaceNo(u32::from_be_bytes(Reader::new(rest).array()?));
-            self.bodies.insert(space, rows::decode_bodies(row)?);
+            let (space, bodies) = rows::decode_bodies(rest, row)?;
+            self.bodies.insert(space, bodies);
         } else if let Some(rest) = row_key.strip_prefix(META_WANTED) {
-            let (space, epoch, _) = restore_epoch(rest)?;
-            let owner = if row.is_empty() { None } else { Some(DeviceId(Reader::new(row).array()?)) };
+            let (space, epoch, owner) = rows::decode_wanted(rest, row)?;
             self.epochs.restore_wanted(space, epoch, owner);
         } else if let Some(rest) = row_key.strip_prefix(META_GIVEN) {
-            let (space, epoch, mut reader) = restore_epoch(rest)?;
-            self.epochs.restore_given(space, epoch, DeviceId(reader.array()?));
+            let (space, epoch, device) = rows::decode_given(rest)?;
+            self.epochs.restore_given(space, epoch, device);
         }
         Ok(())
     }
 
     fn restore_secret(&mut self, row_key: &[u8], row: &[u8], found: &mut Found) -> Result<(), CodecError> {
         if row_key == SECRET_IDENTITY {
-            self.own = OwnIdentity::from_row(row)?;
+            self.own = rows::decode_identity(row)?;
         } else if let Some(rest) = row_key.strip_prefix(SECRET_EPOCH) {
-            let space = SpaceNo(u32::from_be_bytes(Reader::new(rest).array()?));
-            let mut reader = Reader::new(row);
-            let trusted = reader.u8()? != 0;
-            let generation = rows::number(&mut reader)?;
-            let epoch_key = EpochKey::from_bytes(reader.array()?);
-            found.epochs.push((space, Epoch::new(epoch_key, generation, trusted)));
+            let EpochRow { space, key, generation, trusted } = EpochRow::decode(rest, row)?;
+            found.epochs.push((space, Epoch::new(key, generation, trusted)));
         } else if row_key.starts_with(SECRET_INVITE) {
-            self.invited.push(Invited::from_row(row)?);
+            self.invited.push(InviteRow::decode(row)?);
         }
         Ok(())
     }
 
     fn restore_space(&mut self, row: &[u8], found: &Found) -> Result<(), CodecError> {
-        let mut reader = Reader::new(row);
-        let genesis_bytes = Bytes::copy_from_slice(reader.bytes(4096, "genesis")?);
+        let (genesis_bytes, name) = rows::decode_space(row)?;
         let genesis = SpaceGenesis::decode(&genesis_bytes).map_err(|_| CodecError::OutOfRange("genesis"))?;
-        let name = core::str::from_utf8(reader.take_rest()).map_err(|_| CodecError::NotUtf8)?;
         let no = SpaceNo(self.spaces.len() as u32);
-        let mut space = Space::new(no, &genesis, genesis_bytes, name.into());
+        let mut space = Space::new(no, &genesis, genesis_bytes, name);
         for (at, epoch) in &found.epochs {
             if *at == no {
                 space.epochs.insert(epoch.key.id(), epoch.clone());
@@ -296,11 +284,7 @@ impl Ledger {
     }
 
     fn restore_partition(&mut self, row_key: &[u8], row: &[u8]) -> Result<(), CodecError> {
-        let no = PartNo(u32::from_be_bytes(Reader::new(row_key).array()?));
-        let mut reader = Reader::new(row);
-        let space = SpaceNo(u32::from_be_bytes(reader.array()?));
-        let id = PartitionId(reader.array()?);
-        let name = core::str::from_utf8(reader.take_rest()).map_err(|_| CodecError::NotUtf8)?.to_owned();
+        let PartitionRow { no, space, id, name } = PartitionRow::decode(row_key, row)?;
         let state = self.spaces.get_mut(space.0 as usize).ok_or(CodecError::OutOfRange("space number"))?;
         if no.0 as usize != self.partitions.len() {
             return Err(CodecError::OutOfRange("partition number"));
@@ -334,15 +318,4 @@ impl Ledger {
         let unread: Vec<_> = self.registry.iter().filter(is_unread).map(|log| log.no).collect();
         self.unread.extend(unread);
     }
-}
-
-fn restore_epoch(rest: &[u8]) -> Result<(SpaceNo, EpochId, Reader<'_>), CodecError> {
-    let mut reader = Reader::new(rest);
-    Ok((SpaceNo(u32::from_be_bytes(reader.array()?)), EpochId(reader.array()?), reader))
-}
-
-fn restore_device_row(row_key: &[u8]) -> Result<(DeviceId, SpaceNo), CodecError> {
-    let mut reader = Reader::new(row_key.get(META_DEVICE.len()..).ok_or(CodecError::Truncated)?);
-    let parts = (DeviceId(reader.array()?), SpaceNo(u32::from_be_bytes(reader.array()?)));
-    reader.finish().map(|()| parts)
 }

@@ -7,12 +7,12 @@
 mod row;
 
 use super::progress::{Edge, Progress};
-use crate::codec::{CodecError, Reader, Write};
+use crate::codec::{CodecError, Reader};
 use crate::config::Steps;
 use crate::ids::{DeviceId, EntryRef, LogId, LogNo, PartNo, SpaceNo};
 use crate::log::card::{CardPlace, Lane, LogCard};
 use crate::log::head::Head;
-use crate::storage::rows::{delete, entry_key, put};
+use crate::storage::rows::{delete, entry_key, head_row};
 use crate::storage::{Op, Table};
 use crate::sync::trie::{self, ItemHash, Trie};
 use bytes::Bytes;
@@ -218,9 +218,7 @@ impl Log {
             ops.push(delete(Table::Head, entry_key(EntryRef { log: no, seq: next - 1 })));
         }
         staged.segment = if full { (head.seq + 1, 0) } else { (from, total) };
-        let mut row = head.h.to_vec();
-        row.raw(&head.signature);
-        ops.push(put(Table::Head, entry_key(EntryRef { log: no, seq: head.seq }), row));
+        ops.push(head_row(no, &head));
         staged.held.insert(start..=head.seq);
         if let Some(before) = start.checked_sub(1) {
             staged.edges.entry(before).or_insert(Edge { h: h_prev, signature: None });

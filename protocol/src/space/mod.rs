@@ -9,6 +9,8 @@ use crate::identity::{DevicePublic, SpaceGenesis};
 use crate::ids::{CollectionId, DeviceId, DocId, EpochId, LogNo, PartNo, PartitionId, SpaceId, SpaceNo, UserId};
 use crate::log::EpochKeys;
 use crate::sealed::EpochKey;
+use crate::storage::Op;
+use crate::storage::rows::space_row;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
@@ -99,6 +101,11 @@ impl Space {
             epochs: BTreeMap::new(),
             devices: BTreeMap::new(),
         }
+    }
+
+    /// Returns the row that stores the space.
+    pub(crate) fn row(&self) -> Op {
+        space_row(self.no, &self.genesis, &self.name)
     }
 
     /// Returns whether a user may read and write here. So far, a space has one user.

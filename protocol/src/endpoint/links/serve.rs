@@ -4,8 +4,8 @@
 
 use super::{Links, Open, State};
 use crate::ids::{EntryRef, LinkId, LogNo};
-use crate::ledger::{Held, Ledger, ServePart, Work};
-use crate::storage::rows::{entry_key, entry_seq, log_key};
+use crate::ledger::{Ledger, ServePart, Work};
+use crate::storage::rows::{entry_key, entry_seq, head_signature, log_key, split_entry};
 use crate::storage::{Row, Scan, Table};
 use crate::wire::message::{GoneReason, Run};
 use bytes::Bytes;
@@ -136,7 +136,7 @@ fn stored_run(ledger: &Ledger, log: LogNo, serving: &Serving) -> Option<Run> {
     let tip = ledger.registry.log(log).durable.tip.as_ref()?;
     let mut heads: Vec<(u64, [u8; 64])> = Vec::new();
     for (key, row) in serving.heads.iter().flatten() {
-        heads.push((entry_seq(key).ok()?, row.get(32..)?.try_into().ok()?));
+        heads.push((entry_seq(key).ok()?, head_signature(row)?));
     }
     heads.push((tip.seq, tip.signature));
     let mut entries: Vec<Bytes> = Vec::new();
@@ -147,7 +147,7 @@ fn stored_run(ledger: &Ledger, log: LogNo, serving: &Serving) -> Option<Run> {
         if entry_seq(key).ok()? != seq {
             break;
         }
-        let (before, entry) = Held::split_row(row)?;
+        let (before, entry) = split_entry(row)?;
         bytes += entry.len();
         if reached!(RunBytes, bytes > serving.bytes_max) && best.is_some() {
             break;

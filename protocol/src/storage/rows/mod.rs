@@ -2,11 +2,19 @@
 //!
 //! Numbers in keys are big-endian, so that related rows are neighbours and new ones come at the end.
 
+mod space;
+
+pub(crate) use space::{
+    EpochRow, InviteRow, PartitionRow, bodies_row, decode_bodies, decode_device, decode_given, decode_identity,
+    decode_space, decode_wanted, device_row, given_row, identity_row, part_key, space_row, wanted_key, wanted_row,
+};
+
 use crate::codec::{CodecError, Reader, Write};
-use crate::ids::{CollectionId, DeviceId, DocId, DocRef, EntryRef, EpochId, Incarnation, LogNo, PartNo, SpaceNo};
+use crate::ids::{CollectionId, DeviceId, DocId, DocRef, EntryRef, Incarnation, LogNo, PartNo, SpaceNo};
+use crate::log::Head;
 use crate::sealed::KeyNode;
 use crate::storage::{Op, Scan, Table};
-use crate::sync::Bodies;
+use crate::sync::Cursor;
 use bytes::Bytes;
 
 /// Place of one section of a document's history, with the data that opens it.
@@ -88,14 +96,6 @@ pub(crate) fn log_key(log: LogNo) -> Bytes {
     key(&[&log.0.to_be_bytes()])
 }
 
-pub(crate) fn space_key(space: SpaceNo) -> Bytes {
-    key(&[&space.0.to_be_bytes()])
-}
-
-pub(crate) fn part_key(part: PartNo) -> Bytes {
-    key(&[&part.0.to_be_bytes()])
-}
-
 /// Returns the key of an entry, and of the head that ends a segment at it.
 pub fn entry_key(entry: EntryRef) -> Bytes {
     key(&[&entry.log.0.to_be_bytes(), &entry.seq.to_be_bytes()])
@@ -108,22 +108,26 @@ pub(crate) fn entry_seq(key: &[u8]) -> Result<u64, CodecError> {
     reader.finish().map(|()| seq)
 }
 
-pub(crate) fn epoch_key(space: SpaceNo, epoch: &EpochId) -> Bytes {
-    key(&[SECRET_EPOCH, &space.0.to_be_bytes(), epoch.as_ref()])
+/// Returns the row of an entry: the chain hash before it, and its bytes.
+pub(crate) fn entry_row(at: EntryRef, h_prev: &[u8; 32], bytes: &[u8]) -> Op {
+    put(Table::Entry, entry_key(at), [&h_prev[..], bytes].concat())
 }
 
-/// Returns the key of the row that records this store's request for an epoch's key.
-pub(crate) fn wanted_key(space: SpaceNo, epoch: &EpochId) -> Bytes {
-    key(&[META_WANTED, &space.0.to_be_bytes(), epoch.as_ref()])
+/// Splits the row of an entry into the chain hash before it and its bytes.
+pub(crate) fn split_entry(row: &Bytes) -> Option<([u8; 32], Bytes)> {
+    Some((*row.first_chunk::<32>()?, row.slice(32..)))
 }
 
-/// Returns the key of the row that records that this store boxed an epoch's key to a device on request.
-pub(crate) fn given_key(space: SpaceNo, epoch: &EpochId, device: &DeviceId) -> Bytes {
-    key(&[META_GIVEN, &space.0.to_be_bytes(), epoch.as_ref(), device.as_ref()])
+/// Returns the row of a head of a log.
+pub(crate) fn head_row(log: LogNo, head: &Head) -> Op {
+    let mut row = head.h.to_vec();
+    row.raw(&head.signature);
+    put(Table::Head, entry_key(EntryRef { log, seq: head.seq }), row)
 }
 
-pub(crate) fn device_key(device: &DeviceId) -> Bytes {
-    key(&[META_DEVICE, device.as_ref()])
+/// Returns the signature from the row of a head.
+pub(crate) fn head_signature(row: &[u8]) -> Option<[u8; 64]> {
+    row.get(32..)?.try_into().ok()
 }
 
 /// One change of a document, as [`Table::Feed`] numbers it.
@@ -312,51 +316,20 @@ pub(crate) fn number(reader: &mut Reader<'_>) -> Result<u32, CodecError> {
     u32::try_from(reader.varint()?).map_err(|_| CodecError::OutOfRange("number"))
 }
 
-pub(crate) fn peer_key(device: &DeviceId, space: SpaceNo) -> Bytes {
-    key(&[device.as_ref(), &space.0.to_be_bytes()])
+/// Returns the row of a cursor: the position up to which this store has read a peer's journal of a space.
+pub(crate) fn cursor_row(device: &DeviceId, space: SpaceNo, cursor: &Cursor) -> Op {
+    let mut row = cursor.incarnation.0.to_vec();
+    row.varint(cursor.position);
+    put(Table::Peer, key(&[device.as_ref(), &space.0.to_be_bytes()]), row)
 }
 
-pub(crate) fn peer_parts(row_key: &[u8]) -> Result<(DeviceId, SpaceNo), CodecError> {
+pub(crate) fn decode_cursor(row_key: &[u8], row: &[u8]) -> Result<((DeviceId, SpaceNo), Cursor), CodecError> {
     let mut reader = Reader::new(row_key);
-    let parts = (DeviceId(reader.array()?), SpaceNo(u32::from_be_bytes(reader.array()?)));
-    reader.finish().map(|()| parts)
-}
-
-/// Returns the row that stores the choice of a space's bodies.
-pub(crate) fn bodies_row(space: SpaceNo, bodies: Bodies) -> Op {
-    let mut out = Vec::new();
-    match bodies {
-        Bodies::All => out.byte(0),
-        Bodies::HeadOnly => out.byte(1),
-        Bodies::Newest(entries) => {
-            out.byte(2);
-            out.varint(entries);
-        }
-    }
-    put(Table::Meta, key(&[META_BODIES, &space.0.to_be_bytes()]), out)
-}
-
-pub(crate) fn decode_bodies(row: &[u8]) -> Result<Bodies, CodecError> {
+    let at = (DeviceId(reader.array()?), SpaceNo(u32::from_be_bytes(reader.array()?)));
+    reader.finish()?;
     let mut reader = Reader::new(row);
-    let bodies = match reader.u8()? {
-        0 => Bodies::All,
-        1 => Bodies::HeadOnly,
-        2 => Bodies::Newest(reader.varint()?),
-        _ => return Err(CodecError::OutOfRange("bodies")),
-    };
-    reader.finish().map(|()| bodies)
-}
-
-pub(crate) fn encode_cursor(incarnation: Incarnation, position: u64) -> Vec<u8> {
-    let mut out = incarnation.0.to_vec();
-    out.varint(position);
-    out
-}
-
-pub(crate) fn decode_cursor(value: &[u8]) -> Result<(Incarnation, u64), CodecError> {
-    let mut reader = Reader::new(value);
-    let cursor = (Incarnation(reader.array()?), reader.varint()?);
-    reader.finish().map(|()| cursor)
+    let cursor = Cursor { incarnation: Incarnation(reader.array()?), position: reader.varint()? };
+    reader.finish().map(|()| (at, cursor))
 }
 
 #[cfg(test)]
