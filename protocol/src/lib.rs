@@ -24,7 +24,7 @@
 //!   implements.
 //!
 //! Programs also use [`storage`], [`time::Now`], [`config::Config`], [`endpoint::Event`], [`documents::Edit`],
-//! [`crdt::Value`] and [`sealed::Invite`]. The modules [`wire`], [`connection`], [`sync`], [`log`], [`space`] and
+//! [`crdt::Value`] and [`sealed::Invite`]. The modules [`wire`], [`connection`], [`sync`], [`log`], [`spaces`] and
 //! [`branch`] are the protocol itself; `spec/` specifies them, and a runtime needs none of them.
 //!
 //! # The loop
@@ -175,7 +175,7 @@ pub mod log;
 pub mod planted;
 pub mod pump;
 pub mod sealed;
-pub mod space;
+pub mod spaces;
 pub mod storage;
 pub mod sync;
 #[cfg(feature = "testkit")]

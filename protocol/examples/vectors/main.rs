@@ -17,7 +17,7 @@ use cosmicsync_protocol::log::card::short_card;
 use cosmicsync_protocol::log::chain::section_hash;
 use cosmicsync_protocol::log::{Codec, EntryKind, EntryReader, Head, Header, KeyRef, OpenedOwner, Prev};
 use cosmicsync_protocol::sealed::{EpochKey, KeyNode, Seeds, node_seed};
-use cosmicsync_protocol::space::record::{Record, encode_records};
+use cosmicsync_protocol::spaces::record::{Record, encode_records};
 use cosmicsync_protocol::sync::trie::{self, NodeView, Trie};
 use cosmicsync_protocol::sync::{Class, Cursor, Follow, LeafItem, NodeView as MessageView, Scope};
 use cosmicsync_protocol::testkit::sample::{BULK_DOCS, Sample, SampleLog, TOGETHER_DOCS, meta, row};

@@ -10,7 +10,7 @@ use cosmicsync_protocol::ids::{LogId, UserId};
 use cosmicsync_protocol::log::owner::{FOUNDER_GRANT, PREV_MAX};
 use cosmicsync_protocol::log::{CardPlace, Entry, Header, Lane, LogCard, LogOwner, OpenedOwner, Prev};
 use cosmicsync_protocol::sealed::{KeyEpoch, seal};
-use cosmicsync_protocol::space::record::decode_records;
+use cosmicsync_protocol::spaces::record::decode_records;
 use cosmicsync_protocol::testkit::sample::{Sample, row};
 use cosmicsync_protocol::wire::hello::{Hello, Role};
 use cosmicsync_protocol::wire::message::{LogRef, Message};

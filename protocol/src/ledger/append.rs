@@ -15,7 +15,7 @@ use crate::log::head::Head;
 use crate::log::header::{Dep, EntryKind, Header};
 use crate::log::owner::{FOUNDER_GRANT, LogOwner, PREV_MAX, Prev};
 use crate::log::write::{Place, Plain, SealError};
-use crate::space::record::{Record, encode_records};
+use crate::spaces::record::{Record, encode_records};
 use crate::storage::rows::entry_row;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;

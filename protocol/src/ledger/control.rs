@@ -10,8 +10,8 @@ use crate::ids::{DeviceId, LogNo, PartNo, PartitionId, SpaceId, SpaceNo};
 use crate::log::owner::{FOUNDER_GRANT, LogOwner, OpenedOwner};
 use crate::log::write::SealError;
 use crate::sealed::{InviteError, MintError};
-use crate::space::record::{NAME_BYTES_MAX, Record};
-use crate::space::{CONTROL, MAIN, Partition, Space};
+use crate::spaces::record::{NAME_BYTES_MAX, Record};
+use crate::spaces::{CONTROL, MAIN, Partition, Space};
 use crate::storage::rows::{PartitionRow, device_row, identity_row};
 use bytes::Bytes;
 

@@ -10,8 +10,8 @@ use crate::identity::{Credential, DeviceClaim, Membership, SpaceGenesis, Verifie
 use crate::ids::{LinkId, SpaceId, SpaceNo};
 use crate::ledger::control::SpaceError;
 use crate::sealed::Invite;
-use crate::space::record::Record;
-use crate::space::{CONTROL, MAIN};
+use crate::spaces::record::Record;
+use crate::spaces::{CONTROL, MAIN};
 use crate::storage::Table;
 use crate::storage::rows::{InviteRow, delete, identity_row};
 use bytes::Bytes;

@@ -45,7 +45,7 @@ use crate::ids::{
     CollectionId, CommitId, DeviceId, DocRef, EntryRef, Incarnation, Instance, LinkId, LogId, PartNo, ReadId,
 };
 use crate::log::{Codec, EntryBuilder, Weight};
-use crate::space::{Partition, Space};
+use crate::spaces::{Partition, Space};
 use crate::storage::queue::StoreQueue;
 use crate::storage::rows::{
     Doubt, FeedRow, IndexRow, InviteRow, META_FEED, bodies_row, cursor_row, delete, doc_key, doubt_key, put,

@@ -14,7 +14,7 @@ use crate::identity::{DeviceKeys, OwnIdentity, SpaceGenesis, partition_token};
 use crate::ids::{DeviceId, Incarnation, Instance, SpaceNo};
 use crate::log::Codec;
 use crate::log::{EntryBuilder, Weight};
-use crate::space::{Epoch, Partition, Space};
+use crate::spaces::{Epoch, Partition, Space};
 use crate::storage::queue::StoreQueue;
 use crate::storage::rows::{
     self, EpochRow, InviteRow, META_BODIES, META_DEVICE, META_FEED, META_GIVEN, META_INCARNATION, META_WANTED,

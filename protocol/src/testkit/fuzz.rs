@@ -15,7 +15,7 @@ use crate::log::owner::{OWNER_BOX_MAX, PREV_MAX, seal_signed};
 use crate::log::read::part_of;
 use crate::log::{Codec, Entry, EntryReader, Head, Header, LogCard, OpenedOwner};
 use crate::sealed::{INVITE_PREFIX, Invite, KeyEpoch, node_seed};
-use crate::space::record::{decode_records, encode_records};
+use crate::spaces::record::{decode_records, encode_records};
 use crate::wire::frame::{CHANNELS, Outgoing, PLAINTEXT_MAX, Reassembler};
 use crate::wire::hello::{Hello, Pattern, Preamble, negotiate};
 use crate::wire::message::Message;

@@ -16,8 +16,8 @@ use crate::log::{
     Plain, Prev, Sealed,
 };
 use crate::sealed::{EpochKey, Invite, KeyEpoch, KeyNode, Seed, leaf_seeds};
-use crate::space::record::{Record, encode_records};
-use crate::space::{CONTROL, MAIN};
+use crate::spaces::record::{Record, encode_records};
+use crate::spaces::{CONTROL, MAIN};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use zeroize::Zeroizing;

@@ -1,7 +1,7 @@
 //! A device that lacks the key of an epoch in use requests it, and gets it from any device that holds it.
 
 use cosmicsync_protocol::log::{EntryKind, Header, Lane, Plain};
-use cosmicsync_protocol::space::record::encode_records;
+use cosmicsync_protocol::spaces::record::encode_records;
 use cosmicsync_protocol::testkit::hostile::Siege;
 use cosmicsync_protocol::testkit::notes::{BODY, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};

@@ -3,7 +3,7 @@
 
 use cosmicsync_protocol::ids::LogId;
 use cosmicsync_protocol::log::{Entry, EntryKind, Header, Item, KeyRef, Lane, Plain};
-use cosmicsync_protocol::space::record::Record;
+use cosmicsync_protocol::spaces::record::Record;
 use cosmicsync_protocol::storage::Table;
 use cosmicsync_protocol::testkit::hostile::Siege;
 use cosmicsync_protocol::testkit::notes::doc_id;

@@ -12,7 +12,7 @@ use cosmicsync_data::database::request::{Answer, Request};
 use cosmicsync_protocol::endpoint::{LogInfo, SpaceInfo};
 use cosmicsync_protocol::ids::PartNo;
 use cosmicsync_protocol::sealed;
-use cosmicsync_protocol::space::MAIN;
+use cosmicsync_protocol::spaces::MAIN;
 use cosmicsync_protocol::sync::{self, SpaceNo};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::PoisonError;
@@ -323,7 +323,7 @@ pub(super) fn no_space(space: &SpaceRef) -> ServiceError {
 pub(super) fn data_partitions(core: &Core, space: SpaceNo) -> Vec<(String, PartNo)> {
     let all = core.db.endpoint().partitions();
     let mut found: Vec<_> = all
-        .filter(|part| part.space == space && part.name != cosmicsync_protocol::space::CONTROL)
+        .filter(|part| part.space == space && part.name != cosmicsync_protocol::spaces::CONTROL)
         .map(|part| (part.name, part.no))
         .collect();
     found.sort();

@@ -8,7 +8,7 @@ use crate::ids::{DocId, LogId};
 use crate::log::card::short_card;
 use crate::log::{Dep, Entry, EntryKind, Header, Item, KeyRef, Lane, LogCard, Plain};
 use crate::sealed::KeyNode;
-use crate::space::record::Record;
+use crate::spaces::record::Record;
 use crate::sync::{Class, Cursor, Follow, LeafItem, NodeView, Scope};
 use crate::wire::frame::PLAINTEXT_MAX;
 use crate::wire::message::{GoneReason, LogRef, Message, Node, Run};

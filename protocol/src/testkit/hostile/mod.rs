@@ -23,8 +23,8 @@ use crate::log::{
     Plain, Prev, chain,
 };
 use crate::sealed::{EpochKey, KeyEpoch};
-use crate::space::record::{Record, encode_records};
-use crate::space::{CONTROL, MAIN};
+use crate::spaces::record::{Record, encode_records};
+use crate::spaces::{CONTROL, MAIN};
 use crate::sync::{Cursor, Follow};
 use crate::testkit::peer::Peer;
 use crate::wire::frame::{CHANNELS, Outgoing, PLAINTEXT_MAX, Reassembler};

@@ -26,7 +26,7 @@ const ROOMS: &[&str] = &[
     "config",
     "sync",
     "storage",
-    "space",
+    "spaces",
     "ledger",
     "event",
     "documents",
