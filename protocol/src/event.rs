@@ -5,7 +5,7 @@
 
 use crate::connection::HandshakeError;
 use crate::ids::{CommitId, DeviceId, DocRef, Instance, LinkId, LogId, ReadId, SpaceNo};
-use crate::ledger::{JoinError, SpaceError};
+use crate::spaces::{JoinError, SpaceError};
 use crate::storage::{Row, StoreError};
 use crate::wire::close::CloseCode;
 use bytes::Bytes;

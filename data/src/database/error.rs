@@ -10,7 +10,7 @@ use crate::schema::{SchemaError, Violation};
 use core::fmt;
 use cosmicsync_protocol::crdt::VersionId;
 use cosmicsync_protocol::documents::{BulkError, EditError, Missing};
-use cosmicsync_protocol::ledger::SpaceError;
+use cosmicsync_protocol::spaces::SpaceError;
 use cosmicsync_protocol::storage::StoreError;
 
 /// Displays the first violation of a document and the number of further ones.

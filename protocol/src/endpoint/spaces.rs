@@ -9,8 +9,9 @@ use crate::identity::{RecoveryKey, VerifiedCredential};
 use crate::ids::{
     CollectionId, CommitId, DeviceId, DocId, Incarnation, LinkId, LogNo, PartNo, PartitionId, SpaceId, SpaceNo,
 };
-use crate::ledger::{Batch, Ledger, SpaceError, mint_doc_id};
+use crate::ledger::{Batch, Ledger, mint_doc_id};
 use crate::sealed::Invite;
+use crate::spaces::SpaceError;
 use crate::storage::Op;
 use crate::sync::Bodies;
 use crate::time::Now;
@@ -51,7 +52,7 @@ pub struct PartitionInfo {
 impl Endpoint {
     /// Returns this device.
     pub fn device(&self) -> DeviceId {
-        self.ledger.own.keys.device_id()
+        self.ledger.spaces.own.keys.device_id()
     }
 
     /// Returns this process: the device and this start of its store.
@@ -66,12 +67,12 @@ impl Endpoint {
 
     /// Returns the credential of this device, once it belongs to a user.
     pub fn credential(&self) -> Option<&VerifiedCredential> {
-        self.ledger.own.user.as_ref().map(|user| &user.credential)
+        self.ledger.spaces.own.user.as_ref().map(|user| &user.credential)
     }
 
     /// Returns whether this device holds the user key and can found spaces and admit devices.
     pub fn has_user_key(&self) -> bool {
-        self.ledger.own.user.as_ref().is_some_and(|user| user.user_key.is_some())
+        self.ledger.spaces.own.user.as_ref().is_some_and(|user| user.user_key.is_some())
     }
 
     /// Creates a user whose first device is this one. The recovery key is returned once and stored nowhere.
@@ -121,7 +122,7 @@ impl Endpoint {
     /// [`SpaceError::UnknownSpace`].
     pub fn set_bodies(&mut self, now: Now, space: SpaceNo, bodies: Bodies) -> Result<(), SpaceError> {
         self.advance(now);
-        self.ledger.known_space(space)?;
+        self.ledger.spaces.known_space(space)?;
         self.ledger.set_bodies(space, bodies);
         self.links.close_all(CloseCode::Renew, &mut self.events);
         self.settle();
@@ -173,13 +174,13 @@ impl Endpoint {
     /// Returns the id of a collection by its name; `None` if there is no such space here. The collection need not
     /// exist.
     pub fn collection_id(&self, space: SpaceNo, name: &str) -> Option<CollectionId> {
-        self.ledger.known_space(space).ok().map(|space| space.collection(name))
+        self.ledger.spaces.known_space(space).ok().map(|space| space.collection(name))
     }
 
     /// Returns the id of a document by its collection and key; `None` if there is no such space here. The document
     /// need not exist: devices that make it apart merge.
     pub fn doc_id_for_key(&self, space: SpaceNo, collection: &CollectionId, key: &str) -> Option<DocId> {
-        self.ledger.known_space(space).ok().map(|space| space.doc_for_key(collection, key))
+        self.ledger.spaces.known_space(space).ok().map(|space| space.doc_for_key(collection, key))
     }
 
     /// Returns all spaces known here.
@@ -191,13 +192,13 @@ impl Endpoint {
             devices: space.devices.keys().copied().collect(),
             readable: space.current_epoch().is_some(),
             root: self.ledger.registry.summary(space.no).map_or([0; 16], |summary| summary.space.root()),
-            bodies: self.ledger.bodies(space.no),
+            bodies: self.ledger.spaces.bodies(space.no),
         })
     }
 
     /// Returns all partitions known here.
     pub fn partitions(&self) -> impl Iterator<Item = PartitionInfo> {
-        self.ledger.partitions.iter().map(|partition| PartitionInfo {
+        self.ledger.spaces.partitions().map(|partition| PartitionInfo {
             no: partition.no,
             space: partition.space,
             id: partition.id,

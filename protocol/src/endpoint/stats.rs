@@ -162,7 +162,7 @@ impl Endpoint {
 
     /// Returns the space of a partition; `None` if there is no such partition.
     pub fn space_of(&self, partition: PartNo) -> Option<SpaceNo> {
-        self.ledger.partitions.get(partition.0 as usize).map(|partition| partition.space)
+        self.ledger.spaces.known_partition(partition).ok().map(|partition| partition.space)
     }
 
     /// Returns whether a document is in memory and read, though it may be empty.

@@ -8,7 +8,7 @@
 //!
 //! ```
 //! use cosmicsync_protocol::identity::{RecoveryKey, did_key, parse_did_key};
-//! use cosmicsync_protocol::ledger::SpaceError;
+//! use cosmicsync_protocol::spaces::SpaceError;
 //! use cosmicsync_protocol::testkit::peer::Peer; // an endpoint with a store in memory
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

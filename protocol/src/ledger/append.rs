@@ -100,7 +100,7 @@ impl Ledger {
         };
         let place = Place { log: log.id, card_epoch: log.place().epoch, seq, h_prev };
         let randomness = self.entropy.bytes();
-        let space = &self.spaces[log.space.0 as usize];
+        let space = self.spaces.space(log.space);
         let (_, epoch) = space.current_epoch().expect("a space that is written to has an epoch");
         let sealed = self.builder.seal(&place, &epoch.keys(), &randomness, header, sections)?;
         self.written += sealed.weight;
@@ -138,7 +138,7 @@ impl Ledger {
         let no = match self.control_logs.get(&space) {
             Some(no) => *no,
             None => {
-                let control = self.spaces[space.0 as usize].control().expect("every space has its control partition");
+                let control = self.spaces.space(space).control().expect("every space has its control partition");
                 let no = self.open_log(control, Lane::Live, batch);
                 self.control_logs.insert(space, no);
                 no
@@ -154,11 +154,11 @@ impl Ledger {
 
     /// Returns the live log of this process in a partition, after opening one if needed.
     pub(crate) fn live_log(&mut self, part: PartNo, batch: &mut Batch) -> LogNo {
-        if let Some(no) = self.partitions[part.0 as usize].live {
-            return no;
+        if let Some(no) = self.live.get(&part) {
+            return *no;
         }
         let no = self.open_log(part, Lane::Live, batch);
-        self.partitions[part.0 as usize].live = Some(no);
+        self.live.insert(part, no);
         no
     }
 
@@ -172,16 +172,13 @@ impl Ledger {
         if self.control_logs.get(&space) == Some(&no) {
             self.control_logs.remove(&space);
         }
-        for partition in &mut self.partitions {
-            partition.live.take_if(|live| *live == no);
-        }
+        self.live.retain(|_, live| *live != no);
         self.unnamed.extend(owner.map(|owner| (owner.partition, no)));
     }
 
     /// Ends every live log, of content and of control. The next write opens another.
     pub(crate) fn end_live_logs(&mut self) {
-        let content = self.partitions.iter().filter_map(|partition| partition.live);
-        let live: Vec<LogNo> = content.chain(self.control_logs.values().copied()).collect();
+        let live: Vec<LogNo> = self.live.values().chain(self.control_logs.values()).copied().collect();
         live.into_iter().for_each(|no| self.end_log(no));
     }
 
@@ -191,8 +188,8 @@ impl Ledger {
     pub(crate) fn open_log(&mut self, part: PartNo, lane: Lane, batch: &mut Batch) -> LogNo {
         let signing = self.next_log_key();
         let prev = self.take_unnamed(part, batch);
-        let partition = &self.partitions[part.0 as usize];
-        let space = &self.spaces[partition.space.0 as usize];
+        let partition = self.spaces.partition(part);
+        let space = self.spaces.space(partition.space);
         let (epoch_id, epoch) = space.current_epoch().expect("a space that is written to has an epoch");
         let place = CardPlace {
             log_pk: signing.verifying_key().to_bytes(),
@@ -201,9 +198,9 @@ impl Ledger {
             lane,
             epoch: *epoch_id,
         };
-        let device = self.own.keys.device_id();
+        let device = self.spaces.own.keys.device_id();
         let owner = LogOwner { device, grant: FOUNDER_GRANT, prev: prev.iter().map(|(_, prev)| *prev).collect() };
-        let owner_box = owner.seal(&place, &self.own.keys, &epoch.owner_key);
+        let owner_box = owner.seal(&place, &self.spaces.own.keys, &epoch.owner_key);
         let card = LogCard::admit(place, owner_box, &epoch.key.admission_key());
         let mut card_bytes = Vec::with_capacity(LogCard::LEN_MAX.min(256 + prev.len() * 44));
         card.encode(&mut card_bytes);

@@ -78,7 +78,7 @@ impl Catalog for View<'_> {
     }
 
     fn follow(&self, space: SpaceNo) -> Follow {
-        match self.ledger.bodies(space) {
+        match self.ledger.spaces.bodies(space) {
             Bodies::All => Follow::All,
             Bodies::HeadOnly | Bodies::Newest(_) => Follow::Heads,
         }
@@ -182,7 +182,7 @@ impl Catalog for View<'_> {
             Some(log) if self.ledger.registry.log(log).durable.held.len() >= SCATTERED_MAX => Bodies::HeadOnly,
             Some(log) if self.ledger.registry.log(log).control => Bodies::All,
             Some(_) if planted!("policy.ignored") => Bodies::All,
-            Some(log) => match self.ledger.bodies(space) {
+            Some(log) => match self.ledger.spaces.bodies(space) {
                 Bodies::Newest(_) if planted!("newest.none") => Bodies::HeadOnly,
                 Bodies::Newest(newest) => match self.ledger.registry.newest_in(log, newest) {
                     0 => Bodies::HeadOnly,
@@ -190,7 +190,7 @@ impl Catalog for View<'_> {
                 },
                 other @ (Bodies::All | Bodies::HeadOnly) => other,
             },
-            None => self.ledger.bodies(space),
+            None => self.ledger.spaces.bodies(space),
         }
     }
 }

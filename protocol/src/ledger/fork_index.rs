@@ -246,7 +246,7 @@ impl Ledger {
             return;
         }
         let Some(owner) = self.registry.log(no).owner() else { return };
-        let Some(user) = self.credentials.get(&owner.device).map(|credential| credential.user()) else { return };
+        let Some(user) = self.spaces.user_of(&owner.device) else { return };
         for dep in &header.deps {
             let Some(log) = header.logs.get(dep.log as usize) else { continue };
             let citation = Citation { user, device: owner.device, seq: dep.seq, h: dep.h };
@@ -276,9 +276,8 @@ impl Ledger {
             let all: Vec<LogNo> = self.registry.histories(main).map(|log| log.no).collect();
             let histories: Vec<LogNo> = all.iter().copied().filter(|no| !self.is_beginning(*no, &all)).collect();
             let log = self.registry.log(main);
-            let author = log.owner().and_then(|owner| {
-                self.credentials.get(&owner.device).map(|credential| (credential.user(), owner.device))
-            });
+            let author =
+                log.owner().and_then(|owner| self.spaces.user_of(&owner.device).map(|user| (user, owner.device)));
             let cited = self.fork_index.cited.get(&log.id).cloned().unwrap_or_default();
             let view = Chains { ledger: self, histories: &histories };
             let Some(kept) = branch::keep(&view, author, &cited).map(|kept| histories[kept]) else { continue };

@@ -35,7 +35,7 @@ impl Ledger {
                 self.unnamed.remove(&(owner.partition, no));
                 match lane {
                     Lane::Live if control => drop(self.control_logs.insert(space, no)),
-                    Lane::Live => self.partitions[owner.partition.0 as usize].live = Some(no),
+                    Lane::Live => drop(self.live.insert(owner.partition, no)),
                     Lane::Bulk => {}
                 }
             }

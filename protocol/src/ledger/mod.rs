@@ -9,14 +9,13 @@ mod append;
 mod catalog;
 mod control;
 mod entry_cache;
-mod epochs;
 mod fork_index;
 pub(crate) mod forks;
 #[cfg(feature = "testkit")]
 mod image;
-mod join;
 mod making;
 mod opened;
+mod owners;
 mod progress;
 mod read;
 mod recover;
@@ -26,12 +25,9 @@ pub use accept::Refusal;
 pub(crate) use accept::Run;
 pub(crate) use append::{Writing, mint_doc_id};
 pub(crate) use catalog::View;
-pub use control::SpaceError;
 pub(crate) use entry_cache::Held;
 #[cfg(feature = "testkit")]
 pub use image::Image;
-pub(crate) use join::Admission;
-pub use join::{JoinError, JoinRefusal};
 pub use making::Moment;
 pub(crate) use making::{MakeStep, Touch, Touched};
 pub(crate) use read::BodyKeys;
@@ -40,23 +36,19 @@ pub(crate) use recover::{Loading, Step};
 
 use crate::config::Config;
 use crate::entropy::Entropy;
-use crate::identity::{OwnIdentity, VerifiedCredential};
 use crate::ids::{
     CollectionId, CommitId, DeviceId, DocRef, EntryRef, Incarnation, Instance, LinkId, LogId, PartNo, ReadId,
 };
 use crate::log::{Codec, EntryBuilder, Weight};
-use crate::spaces::{Partition, Space};
+use crate::spaces::{Partition, Space, SpaceError, Spaces};
 use crate::storage::queue::StoreQueue;
-use crate::storage::rows::{
-    Doubt, FeedRow, IndexRow, InviteRow, META_FEED, bodies_row, cursor_row, delete, doc_key, doubt_key, put,
-};
+use crate::storage::rows::{Doubt, FeedRow, IndexRow, META_FEED, cursor_row, delete, doc_key, doubt_key, put};
 use crate::storage::{Op, StoreRequest, Table};
 use crate::sync::{Bodies, Cursor, LogNo, SpaceNo};
 use crate::time::Now;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use entry_cache::EntryCache;
-use epochs::Epochs;
 use fork_index::{ForkIndex, ForkStep};
 use opened::Opened;
 use progress::Progress;
@@ -165,29 +157,23 @@ pub(crate) struct Ledger {
     pub(crate) config: Config,
     pub(crate) now: Now,
     pub(crate) entropy: Entropy,
-    pub(crate) own: OwnIdentity,
     pub(crate) incarnation: Incarnation,
     /// This start of the store.
     pub(crate) instance: Instance,
-    pub(crate) spaces: Vec<Space>,
-    pub(crate) partitions: Vec<Partition>,
-    /// Every device that any space names.
-    pub(crate) credentials: BTreeMap<DeviceId, VerifiedCredential>,
-    /// Choice of the bodies that are fetched, for each space that does not fetch all.
-    bodies: BTreeMap<SpaceNo, Bodies>,
+    pub(crate) spaces: Spaces,
     pub(crate) registry: Registry,
     signing: BTreeMap<LogNo, SigningKey>,
+    /// The live log that this process writes in each partition.
+    live: BTreeMap<PartNo, LogNo>,
     /// The control log that this process writes in each space.
     control_logs: BTreeMap<SpaceNo, LogNo>,
     cursors: BTreeMap<(DeviceId, SpaceNo), Cursor>,
-    invited: Vec<InviteRow>,
     pub(crate) entry_cache: EntryCache,
     /// Logs with entries that wait to be read; `reading` are those with a scan under way.
     unread: BTreeSet<LogNo>,
     reading: BTreeSet<LogNo>,
     /// Logs whose unread entries must be requested from the store.
     waking: BTreeSet<LogNo>,
-    epochs: Epochs,
     /// Hash over the ends of all logs that this device wrote; an input of the next log key.
     tips: [u8; 32],
     /// This device's earlier logs, by partition, that no card names yet.
@@ -231,26 +217,17 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) fn space(&self, no: SpaceNo) -> &Space {
-        &self.spaces[no.0 as usize]
-    }
-
-    pub(crate) fn partition(&self, no: PartNo) -> &Partition {
-        &self.partitions[no.0 as usize]
-    }
-
-    /// Returns a space by a number that a caller may have made.
-    pub(crate) fn known_space(&self, no: SpaceNo) -> Result<&Space, SpaceError> {
-        self.spaces.get(no.0 as usize).ok_or(SpaceError::UnknownSpace)
+        self.spaces.space(no)
     }
 
     /// Returns a partition by a number that a caller may have made.
     pub(crate) fn known_partition(&self, no: PartNo) -> Result<&Partition, SpaceError> {
-        self.partitions.get(no.0 as usize).ok_or(SpaceError::UnknownPartition)
+        self.spaces.known_partition(no)
     }
 
     /// Returns the log that this process writes in a partition, if there is one.
     pub(crate) fn live(&self, part: PartNo) -> Option<LogNo> {
-        self.known_partition(part).ok().and_then(|partition| partition.live)
+        self.live.get(&part).copied()
     }
 
     pub(crate) fn poll_store(&mut self) -> Option<StoreRequest> {
@@ -315,8 +292,7 @@ impl Ledger {
     /// Keeps a materialised value for the next commit, with the name of the collection if the document is
     /// deleted.
     pub(crate) fn cache_value(&mut self, doc: DocRef, row: Bytes, deleted: Option<&str>) {
-        let space = self.space(self.partition(doc.partition).space);
-        let deleted = deleted.map(|name| space.collection(name));
+        let deleted = deleted.map(|name| self.spaces.of_partition(doc.partition).collection(name));
         self.cached.insert(doc, (row, deleted));
         if reached!(KeptValues, self.cached.len() >= self.config.steps.kept_values) {
             self.submit_unsaved();
@@ -402,15 +378,9 @@ impl Ledger {
         before
     }
 
-    /// Returns the choice of the bodies of a space that are fetched.
-    pub(crate) fn bodies(&self, space: SpaceNo) -> Bodies {
-        self.bodies.get(&space).copied().unwrap_or(Bodies::All)
-    }
-
     pub(crate) fn set_bodies(&mut self, space: SpaceNo, bodies: Bodies) {
-        self.bodies.insert(space, bodies);
         let mut batch = Batch::default();
-        batch.ops.push(bodies_row(space, bodies));
+        batch.ops.push(self.spaces.set_bodies(space, bodies));
         self.submit(batch);
     }
 

@@ -8,7 +8,7 @@ use super::entry_cache::Held;
 use super::forks::short;
 use super::opened::Opened;
 use super::registry::Standing;
-use super::{Batch, Ledger, Touch, Work};
+use super::{Batch, Effect, Ledger, Touch, Work};
 use crate::codec::CodecError;
 use crate::ids::{DocRef, EntryRef, EpochId, LogId, LogNo, PartNo};
 use crate::log::compress::DecompressError;
@@ -49,7 +49,7 @@ impl Ledger {
         let (space, control) = (self.registry.log(no).space, self.registry.log(no).control);
         if control {
             let records = fresh.iter().filter_map(|(_, held)| held.entry.open_section()).map(AsRef::as_ref).collect();
-            self.woken |= self.learn_epochs(space, records, batch);
+            self.woken |= self.spaces.learn_epochs(space, records, &mut batch.ops);
         }
         let mut docs = Vec::new();
         for (at, held) in fresh {
@@ -162,7 +162,7 @@ impl Ledger {
         let reader = EntryReader::new(entry, self.place(at, &held.h_prev));
         let epoch_id = reader.epoch();
         let Some(earlier) = self.earlier(at.log) else { return Reading::Blocked };
-        let Some(epoch) = self.spaces[space.0 as usize].epochs.get(&epoch_id) else {
+        let Some(epoch) = self.spaces.space(space).epochs.get(&epoch_id) else {
             return self.blocked_by(at.log, epoch_id);
         };
         let header = reader.open_header(&epoch.header_key, &earlier, &mut self.codec);
@@ -185,8 +185,9 @@ impl Ledger {
                 Standing::Refused => return Reading::Done,
                 Standing::Unknown => return Reading::Blocked,
             };
-            self.trust_epoch(space, &epoch_id, batch);
-            self.apply_records(space, author, &records, batch);
+            self.spaces.trust_epoch(space, &epoch_id, &mut batch.ops);
+            self.spaces.apply(space, author, &records, &mut batch.ops);
+            batch.effects.push(Effect::SpaceChanged(space));
             return Reading::Done;
         }
         let Some(owner) = owner else { return Reading::Blocked };
@@ -211,7 +212,7 @@ impl Ledger {
         let log = self.registry.log(no);
         let (space, owner) = (log.space, log.owner().map(|owner| owner.device));
         if owner.is_some() || log.control {
-            self.mark_epoch_missing(space, epoch, owner);
+            self.woken |= self.spaces.mark_epoch_missing(space, epoch, owner);
         }
         Reading::Blocked
     }
@@ -378,7 +379,7 @@ impl Ledger {
     pub(crate) fn header_of(&mut self, at: EntryRef, reader: &EntryReader<'_>) -> Option<Header> {
         let space = self.registry.log(at.log).space;
         let earlier = self.earlier(at.log)?;
-        let epoch = self.spaces[space.0 as usize].epochs.get(&reader.epoch())?;
+        let epoch = self.spaces.space(space).epochs.get(&reader.epoch())?;
         reader.open_header(&epoch.header_key, &earlier, &mut self.codec).ok()
     }
 

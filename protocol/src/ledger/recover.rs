@@ -10,16 +10,13 @@ use super::{Batch, Ledger};
 use crate::codec::{CodecError, Reader};
 use crate::config::{Config, ConfigError};
 use crate::entropy::Entropy;
-use crate::identity::{DeviceKeys, OwnIdentity, SpaceGenesis, partition_token};
-use crate::ids::{DeviceId, Incarnation, Instance, SpaceNo};
+use crate::identity::{DeviceKeys, OwnIdentity};
+use crate::ids::{Incarnation, Instance};
 use crate::log::Codec;
 use crate::log::{EntryBuilder, Weight};
-use crate::spaces::{Epoch, Partition, Space};
+use crate::spaces::{Found, Spaces};
 use crate::storage::queue::StoreQueue;
-use crate::storage::rows::{
-    self, EpochRow, InviteRow, META_BODIES, META_DEVICE, META_FEED, META_GIVEN, META_INCARNATION, META_WANTED,
-    PartitionRow, SECRET_EPOCH, SECRET_IDENTITY, SECRET_INVITE, identity_row, put, scan_on,
-};
+use crate::storage::rows::{self, META_FEED, META_INCARNATION, identity_row, put, scan_on};
 use crate::storage::{Scan, StoreDone, StoreError, StoreRequest, Table};
 use crate::time::Now;
 use bytes::Bytes;
@@ -130,7 +127,7 @@ impl Loading {
         ledger.registry.rebuild_summaries();
         let mut batch = Batch::default();
         if fresh {
-            batch.ops.push(identity_row(&ledger.own));
+            batch.ops.push(identity_row(&ledger.spaces.own));
         }
         if ledger.incarnation == Incarnation::default() {
             ledger.incarnation = Incarnation(ledger.entropy.bytes());
@@ -148,13 +145,6 @@ impl Loading {
     }
 }
 
-/// Data of earlier tables that rows of later tables need.
-#[derive(Debug, Default)]
-struct Found {
-    devices: Vec<(DeviceId, SpaceNo)>,
-    epochs: Vec<(SpaceNo, Epoch)>,
-}
-
 impl Ledger {
     fn empty(config: Config, now: Now, entropy: &Entropy) -> Self {
         let keys = DeviceKeys::generate(&mut entropy.child("device"));
@@ -163,23 +153,18 @@ impl Ledger {
             config,
             now,
             entropy: entropy.child("ledger"),
-            own: OwnIdentity { keys, user: None },
             incarnation: Incarnation::default(),
             instance: Instance(entropy.child("instance").bytes()),
-            spaces: Vec::new(),
-            partitions: Vec::new(),
-            credentials: BTreeMap::new(),
-            bodies: BTreeMap::new(),
+            spaces: Spaces::new(OwnIdentity { keys, user: None }),
             registry: Registry::new(leaf_max),
             signing: BTreeMap::new(),
+            live: BTreeMap::new(),
             control_logs: BTreeMap::new(),
             cursors: BTreeMap::new(),
-            invited: Vec::new(),
             entry_cache,
             unread: BTreeSet::new(),
             reading: BTreeSet::new(),
             waking: BTreeSet::new(),
-            epochs: super::epochs::Epochs::default(),
             tips: [0; 32],
             unnamed: BTreeSet::new(),
             expected: BTreeSet::new(),
@@ -207,9 +192,9 @@ impl Ledger {
     fn restore_row(&mut self, table: Table, row_key: &Bytes, row: &Bytes, found: &mut Found) -> Result<(), CodecError> {
         match table {
             Table::Meta => self.restore_meta(row_key, row, found),
-            Table::Secret => self.restore_secret(row_key, row, found),
-            Table::Space => self.restore_space(row, found),
-            Table::Partition => self.restore_partition(row_key, row),
+            Table::Secret => self.spaces.restore_secret(row_key, row, found),
+            Table::Space => self.spaces.restore_space(row, found),
+            Table::Partition => self.spaces.restore_partition(row_key, row),
             Table::Log => self.registry.restore(Log::from_row(row_key, row)?),
             Table::Peer => {
                 let (at, cursor) = rows::decode_cursor(row_key, row)?;
@@ -235,71 +220,16 @@ impl Ledger {
             self.incarnation = Incarnation(Reader::new(row).array()?);
         } else if row_key == META_FEED {
             self.next_change = u64::from_be_bytes(Reader::new(row).array()?);
-        } else if let Some(rest) = row_key.strip_prefix(META_DEVICE) {
-            let (device, space, credential) = rows::decode_device(rest, row)?;
-            self.credentials.insert(credential.device().device, credential);
-            found.devices.push((device, space));
-        } else if let Some(rest) = row_key.strip_prefix(META_BODIES) {
-            let (space, bodies) = rows::decode_bodies(rest, row)?;
-            self.bodies.insert(space, bodies);
-        } else if let Some(rest) = row_key.strip_prefix(META_WANTED) {
-            let (space, epoch, owner) = rows::decode_wanted(rest, row)?;
-            self.epochs.restore_wanted(space, epoch, owner);
-        } else if let Some(rest) = row_key.strip_prefix(META_GIVEN) {
-            let (space, epoch, device) = rows::decode_given(rest)?;
-            self.epochs.restore_given(space, epoch, device);
+        } else {
+            return self.spaces.restore_meta(row_key, row, found);
         }
-        Ok(())
-    }
-
-    fn restore_secret(&mut self, row_key: &[u8], row: &[u8], found: &mut Found) -> Result<(), CodecError> {
-        if row_key == SECRET_IDENTITY {
-            self.own = rows::decode_identity(row)?;
-        } else if let Some(rest) = row_key.strip_prefix(SECRET_EPOCH) {
-            let EpochRow { space, key, generation, trusted } = EpochRow::decode(rest, row)?;
-            found.epochs.push((space, Epoch::new(key, generation, trusted)));
-        } else if row_key.starts_with(SECRET_INVITE) {
-            self.invited.push(InviteRow::decode(row)?);
-        }
-        Ok(())
-    }
-
-    fn restore_space(&mut self, row: &[u8], found: &Found) -> Result<(), CodecError> {
-        let (genesis_bytes, name) = rows::decode_space(row)?;
-        let genesis = SpaceGenesis::decode(&genesis_bytes).map_err(|_| CodecError::OutOfRange("genesis"))?;
-        let no = SpaceNo(self.spaces.len() as u32);
-        let mut space = Space::new(no, &genesis, genesis_bytes, name);
-        for (at, epoch) in &found.epochs {
-            if *at == no {
-                space.epochs.insert(epoch.key.id(), epoch.clone());
-            }
-        }
-        for (device, at) in &found.devices {
-            if let (true, Some(credential)) = (*at == no, self.credentials.get(device)) {
-                space.devices.insert(*device, *credential.device());
-            }
-        }
-        self.spaces.push(space);
-        Ok(())
-    }
-
-    fn restore_partition(&mut self, row_key: &[u8], row: &[u8]) -> Result<(), CodecError> {
-        let PartitionRow { no, space, id, name } = PartitionRow::decode(row_key, row)?;
-        let state = self.spaces.get_mut(space.0 as usize).ok_or(CodecError::OutOfRange("space number"))?;
-        if no.0 as usize != self.partitions.len() {
-            return Err(CodecError::OutOfRange("partition number"));
-        }
-        let token = partition_token(&state.id, &id);
-        state.partitions.insert(id, no);
-        state.tokens.insert(token, no);
-        self.partitions.push(Partition { no, space, id, name, live: None });
         Ok(())
     }
 
     /// Restores the logs that earlier processes of this device opened. All of them ended with their process,
     /// and the next card of their partition names those that no card names yet.
     fn restore_own_logs(&mut self) {
-        let device = self.own.keys.device_id();
+        let device = self.spaces.own.keys.device_id();
         let own = self.registry.iter().filter(|log| log.branch().is_none());
         let own: Vec<_> = own.filter(|log| log.owner().is_some_and(|owner| owner.device == device)).collect();
         let mut tips = self.tips;

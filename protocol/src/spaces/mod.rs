@@ -1,17 +1,29 @@
 //! Spaces: their members, their partitions, and the keys that seal them.
 //!
-//! A `Space` is the sum of the records of its `control` partition. It does no IO and signs nothing. The ledger
-//! passes it records whose author was checked (`spec/access.md`).
+//! A `Space` is the sum of the records of its `control` partition. `Spaces` holds all of them, with the identity of
+//! this store. It knows no log and does no IO: callers pass records whose author was checked, append the records that
+//! it returns, and commit its rows (`spec/access.md`).
 
+mod control;
+mod epochs;
+mod invites;
 pub mod record;
+mod restore;
 
-use crate::identity::{DevicePublic, SpaceGenesis};
-use crate::ids::{CollectionId, DeviceId, DocId, EpochId, LogNo, PartNo, PartitionId, SpaceId, SpaceNo, UserId};
+pub use control::SpaceError;
+pub(crate) use invites::Admission;
+pub use invites::{JoinError, JoinRefusal};
+pub(crate) use restore::Found;
+
+use crate::identity::{DevicePublic, OwnIdentity, SpaceGenesis, VerifiedCredential};
+use crate::ids::{CollectionId, DeviceId, DocId, EpochId, PartNo, PartitionId, SpaceId, SpaceNo, UserId};
 use crate::log::EpochKeys;
 use crate::sealed::EpochKey;
 use crate::storage::Op;
-use crate::storage::rows::space_row;
+use crate::storage::rows::{InviteRow, bodies_row, space_row};
+use crate::sync::Bodies;
 use bytes::Bytes;
+use epochs::Requests;
 use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
@@ -67,8 +79,6 @@ pub(crate) struct Partition {
     pub(crate) space: SpaceNo,
     pub(crate) id: PartitionId,
     pub(crate) name: String,
-    /// The live log that this process writes into.
-    pub(crate) live: Option<LogNo>,
 }
 
 /// One space, as far as its control records are known here.
@@ -134,5 +144,84 @@ impl Space {
     /// Returns the id of a document by its collection and key.
     pub(crate) fn doc_for_key(&self, collection: &CollectionId, key: &str) -> DocId {
         crate::identity::doc_id_for_key(&self.id, collection, key.as_bytes())
+    }
+}
+
+/// All spaces that are known here, and the identity of this store.
+#[derive(Debug)]
+pub(crate) struct Spaces {
+    pub(crate) own: OwnIdentity,
+    all: Vec<Space>,
+    partitions: Vec<Partition>,
+    /// Every device that any space names.
+    credentials: BTreeMap<DeviceId, VerifiedCredential>,
+    /// Choice of the bodies that are fetched, for each space that does not fetch all.
+    bodies: BTreeMap<SpaceNo, Bodies>,
+    requests: Requests,
+    invited: Vec<InviteRow>,
+}
+
+impl Spaces {
+    pub(crate) fn new(own: OwnIdentity) -> Self {
+        Self {
+            own,
+            all: Vec::new(),
+            partitions: Vec::new(),
+            credentials: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            requests: Requests::default(),
+            invited: Vec::new(),
+        }
+    }
+
+    pub(crate) fn space(&self, no: SpaceNo) -> &Space {
+        &self.all[no.0 as usize]
+    }
+
+    fn space_mut(&mut self, no: SpaceNo) -> &mut Space {
+        &mut self.all[no.0 as usize]
+    }
+
+    pub(crate) fn partition(&self, no: PartNo) -> &Partition {
+        &self.partitions[no.0 as usize]
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Space> {
+        self.all.iter()
+    }
+
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = &Partition> {
+        self.partitions.iter()
+    }
+
+    /// Returns a space by a number that a caller may have made.
+    pub(crate) fn known_space(&self, no: SpaceNo) -> Result<&Space, SpaceError> {
+        self.all.get(no.0 as usize).ok_or(SpaceError::UnknownSpace)
+    }
+
+    /// Returns a partition by a number that a caller may have made.
+    pub(crate) fn known_partition(&self, no: PartNo) -> Result<&Partition, SpaceError> {
+        self.partitions.get(no.0 as usize).ok_or(SpaceError::UnknownPartition)
+    }
+
+    /// Returns the space of a partition.
+    pub(crate) fn of_partition(&self, no: PartNo) -> &Space {
+        self.space(self.partition(no).space)
+    }
+
+    /// Returns the user of a device that any space names.
+    pub(crate) fn user_of(&self, device: &DeviceId) -> Option<UserId> {
+        self.credentials.get(device).map(VerifiedCredential::user)
+    }
+
+    /// Returns the choice of the bodies of a space that are fetched.
+    pub(crate) fn bodies(&self, space: SpaceNo) -> Bodies {
+        self.bodies.get(&space).copied().unwrap_or(Bodies::All)
+    }
+
+    /// Chooses the bodies of a space that are fetched. Returns the row of the choice.
+    pub(crate) fn set_bodies(&mut self, space: SpaceNo, bodies: Bodies) -> Op {
+        self.bodies.insert(space, bodies);
+        bodies_row(space, bodies)
     }
 }

@@ -5,7 +5,7 @@ use cosmicsync_protocol::crdt::{Meta, TextPaths, Value};
 use cosmicsync_protocol::documents::{Bulk, BulkError, Edit, EditError, Erasable};
 use cosmicsync_protocol::endpoint::{Event, LinkId, NewDoc, ReadResult};
 use cosmicsync_protocol::ids::{CollectionId, DocId, DocRef, EntryRef, PartNo};
-use cosmicsync_protocol::ledger::SpaceError;
+use cosmicsync_protocol::spaces::SpaceError;
 use cosmicsync_protocol::storage::{StoreDone, StoreId};
 use cosmicsync_protocol::sync::{Bodies, LogNo, SpaceNo};
 use cosmicsync_protocol::testkit::peer::Peer;

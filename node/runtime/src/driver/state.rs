@@ -484,7 +484,7 @@ pub(crate) const INVITE_AGAIN: &str =
 /// Returns the error for a failed join, with the next step.
 fn join_error(reason: &CloseReason) -> ServiceError {
     use cosmicsync_protocol::connection::HandshakeError;
-    use cosmicsync_protocol::ledger::JoinError;
+    use cosmicsync_protocol::spaces::JoinError;
     let again = INVITE_AGAIN;
     match reason {
         CloseReason::Join(JoinError::OtherUser) => other_user(),

@@ -9,7 +9,7 @@ use cosmicsync_data::database::ask::QueryError;
 use cosmicsync_data::database::request::RequestError;
 use cosmicsync_protocol::crdt::{ChangeError, UPDATE_BYTES_MAX, UPDATE_OPS_MAX};
 use cosmicsync_protocol::documents::{BulkError, EditError};
-use cosmicsync_protocol::ledger::SpaceError;
+use cosmicsync_protocol::spaces::SpaceError;
 
 /// Next step for a command that needs the user key, which stays on the device that created the user.
 pub(super) const ON_FIRST_DEVICE: &str = "on the device where `init` was run: cosmicsync space invite";

@@ -13,7 +13,7 @@ use cosmicsync_data::json;
 use cosmicsync_protocol::crdt::{Change as Edit, ChangeError, Step, TextPaths, Value};
 use cosmicsync_protocol::documents::EditError;
 use cosmicsync_protocol::ids::{DocId, PartNo};
-use cosmicsync_protocol::ledger::SpaceError;
+use cosmicsync_protocol::spaces::SpaceError;
 use cosmicsync_protocol::sync::SpaceNo;
 use std::sync::PoisonError;
 

@@ -13,7 +13,7 @@ use crate::net::{Net, Tcp};
 use crate::service::{ErrorCode, Reply, ServiceError, Status};
 use crate::store::{DATA_FILE, SYNC_FAILED_FILE, StoreOptions};
 use cosmicsync_protocol::config::Config;
-use cosmicsync_protocol::ledger::SpaceError;
+use cosmicsync_protocol::spaces::SpaceError;
 use futures_util::FutureExt as _;
 use std::future::Future;
 use std::net::SocketAddr;

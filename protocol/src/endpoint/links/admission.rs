@@ -9,7 +9,8 @@ use crate::entropy::Entropy;
 use crate::event::{CloseReason, Event, Process};
 use crate::identity::{Credential, VerifiedCredential};
 use crate::ids::{LinkId, SpaceNo};
-use crate::ledger::{Admission, JoinRefusal, Ledger, View};
+use crate::ledger::{Ledger, View};
+use crate::spaces::{Admission, JoinRefusal};
 use crate::sync::session::{Link as SessionLink, Session};
 use crate::wire::close::CloseCode;
 use crate::wire::frame::CHANNELS;
@@ -26,7 +27,7 @@ enum CheckedPeer {
 impl Greeting {
     pub(super) fn new(ledger: &mut Ledger, dial: Option<Dial>, entropy: Entropy) -> Self {
         let hello = our_hello(ledger);
-        let keys = &ledger.own.keys;
+        let keys = &ledger.spaces.own.keys;
         let deadline_us = ledger.now.mono_us.saturating_add(ledger.config.handshake_us_max);
         let (handshake, psks) = match &dial {
             Some(Dial::Sync) => (Handshake::initiator(Opening::Xx, keys, hello.encode(), entropy), Vec::new()),
@@ -36,7 +37,7 @@ impl Greeting {
             }
             None => {
                 let psks = ledger.invite_psks();
-                let keys = &ledger.own.keys;
+                let keys = &ledger.spaces.own.keys;
                 let secret = psks.iter().map(|psk| Zeroizing::new(*psk)).collect();
                 (Handshake::responder(keys, secret, hello.encode(), entropy), psks)
             }
@@ -62,9 +63,9 @@ impl Greeting {
 
 fn our_hello(ledger: &Ledger) -> Hello {
     let limits = &ledger.config.limits;
-    let role = match &ledger.own.user {
+    let role = match &ledger.spaces.own.user {
         Some(user) => Role::Member(user.credential.encode()),
-        None => Role::Joiner(ledger.own.keys.claim()),
+        None => Role::Joiner(ledger.spaces.own.keys.claim()),
     };
     Hello {
         versions: ledger.config.versions,
@@ -178,7 +179,7 @@ impl Links {
             messages_out: 0,
         }));
         events.push_back(Event::PeerUp { link: id, peer: process });
-        self.meet(ledger.own.keys.device_id(), id, process, ledger.now.mono_us, events);
+        self.meet(ledger.spaces.own.keys.device_id(), id, process, ledger.now.mono_us, events);
         Ok(())
     }
 
@@ -194,7 +195,7 @@ impl Links {
         newer_dialled: bool,
         events: &mut VecDeque<Event>,
     ) -> Result<(), CloseCode> {
-        let me = Process { device: ledger.own.keys.device_id(), instance: ledger.instance };
+        let me = Process { device: ledger.spaces.own.keys.device_id(), instance: ledger.instance };
         if peer == me {
             return Err(CloseCode::Oneself);
         }

@@ -109,14 +109,14 @@ impl Member {
         let ledger = peer.endpoint.ledger();
         let space = ledger.space(SpaceNo(0));
         let (epoch_id, epoch) = space.current_epoch().expect("a joined peer has the keys");
-        let membership = ledger.own.user.as_ref().expect("a joined peer has a user");
+        let membership = ledger.spaces.own.user.as_ref().expect("a joined peer has a user");
         let key = epoch.key.clone();
         let known = ledger.registry.iter().filter(|log| !log.mine).filter_map(|log| {
             let tip = log.durable.tip.as_ref()?;
             Some((log.id, (log.card_bytes().clone(), tip.seq, tip.h)))
         });
         Self {
-            keys: DeviceKeys::from_bytes(&ledger.own.keys.to_bytes()[..]).expect("keys round trip"),
+            keys: DeviceKeys::from_bytes(&ledger.spaces.own.keys.to_bytes()[..]).expect("keys round trip"),
             credential: membership.credential.encode(),
             space: space.id,
             token: space.token,
@@ -271,7 +271,8 @@ impl Member {
     /// If the record cannot be made.
     pub fn mint_for(&mut self, peers: &[&Peer], generation: u32) -> Vec<u8> {
         let key = EpochKey::generate(&mut self.entropy);
-        let recipients: Vec<_> = peers.iter().map(|peer| peer.endpoint.ledger().own.keys.public().hpke).collect();
+        let recipients: Vec<_> =
+            peers.iter().map(|peer| peer.endpoint.ledger().spaces.own.keys.public().hpke).collect();
         let record = KeyEpoch::mint(&self.space, &key, None, generation, &recipients, &mut self.entropy);
         self.epoch_id = key.id();
         self.epoch = EpochSecrets::of(key);

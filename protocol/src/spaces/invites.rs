@@ -4,16 +4,16 @@
 //! new device, mints an epoch that is boxed to it too, and answers with a [`JoinAccept`]. The new device
 //! learns everything else by syncing control (`spec/identity.md`).
 
-use super::{Batch, Effect, Ledger};
+use super::record::Record;
+use super::{SpaceError, Spaces};
 use crate::codec::{CodecError, Reader, Write};
-use crate::identity::{Credential, DeviceClaim, Membership, SpaceGenesis, VerifiedCredential, partition_id};
-use crate::ids::{LinkId, SpaceId, SpaceNo};
-use crate::ledger::control::SpaceError;
+use crate::entropy::Entropy;
+use crate::identity::{Credential, DeviceClaim, Membership, SpaceGenesis, VerifiedCredential};
+use crate::ids::{DeviceId, SpaceId, SpaceNo};
 use crate::sealed::Invite;
-use crate::spaces::record::Record;
-use crate::spaces::{CONTROL, MAIN};
-use crate::storage::Table;
 use crate::storage::rows::{InviteRow, delete, identity_row};
+use crate::storage::{Op, Table};
+use crate::time::Now;
 use bytes::Bytes;
 
 /// Most invites that are open at one time.
@@ -79,6 +79,17 @@ pub(crate) enum Admission {
     Certified(Box<VerifiedCredential>),
 }
 
+/// An admitted device, with what remains to be done for it.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) device: DeviceId,
+    pub(crate) space: SpaceNo,
+    /// The answer, which leaves once all is durable.
+    pub(crate) accept: Vec<u8>,
+    /// For a device that is new in the space: the record that names it in control, and the record of an epoch for it.
+    pub(crate) introduction: Option<(Record, Vec<u8>)>,
+}
+
 /// The inviter's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JoinAccept {
@@ -107,54 +118,59 @@ impl JoinAccept {
     }
 }
 
-impl Ledger {
+impl Spaces {
     /// Makes an invite for one device, valid until it was used or `expires_ms` has passed.
     pub(crate) fn invite(
         &mut self,
         space: SpaceNo,
         addresses: Vec<String>,
         expires_ms: u64,
-        batch: &mut Batch,
+        now: Now,
+        entropy: &mut Entropy,
+        ops: &mut Vec<Op>,
     ) -> Result<Invite, SpaceError> {
         let me = self.own.user.as_ref().ok_or(SpaceError::NoUser)?;
         if me.user_key.is_none() {
             return Err(SpaceError::NoUserKey);
         }
         let space_id = self.known_space(space)?.id;
-        self.forget_expired(batch);
+        self.forget_expired(now, ops);
         if self.invited.len() >= INVITED_MAX {
             return Err(SpaceError::TooManyInvites);
         }
         let noise = self.own.keys.public().noise;
-        let invite = Invite::create(addresses, space_id, noise, expires_ms, &mut self.entropy)?;
+        let invite = Invite::create(addresses, space_id, noise, expires_ms, entropy)?;
         let invited = InviteRow { psk: *invite.psk(), space, expires_ms, used_by: None };
-        batch.ops.push(invited.op());
+        ops.push(invited.op());
         self.invited.push(invited);
         Ok(invite)
     }
 
     /// Returns the pre-shared keys of all open invites.
-    pub(crate) fn invite_psks(&mut self) -> Vec<[u8; 32]> {
-        let mut batch = Batch::default();
-        self.forget_expired(&mut batch);
-        self.submit(batch);
+    pub(crate) fn invite_psks(&mut self, now: Now, ops: &mut Vec<Op>) -> Vec<[u8; 32]> {
+        self.forget_expired(now, ops);
         self.invited.iter().map(|invited| invited.psk).collect()
     }
 
-    fn forget_expired(&mut self, batch: &mut Batch) {
-        let wall_ms = self.now.wall_ms;
+    fn forget_expired(&mut self, now: Now, ops: &mut Vec<Op>) {
         self.invited.retain(|invited| {
-            let keep = invited.expires_ms > wall_ms;
+            let keep = invited.expires_ms > now.wall_ms;
             if !keep {
-                batch.ops.push(delete(Table::Secret, invited.key()));
+                ops.push(delete(Table::Secret, invited.key()));
             }
             keep
         });
     }
 
-    /// Admits the device that came with an invite's key: certifies it, names it in control and mints an epoch
-    /// for it. The answer leaves once all this is durable. A device that lost the answer may ask again.
-    pub(crate) fn admit(&mut self, link: LinkId, psk: &[u8; 32], who: &Admission) -> Result<(), SpaceError> {
+    /// Admits the device that came with an invite's key: certifies it, and mints an epoch for it. A device that lost
+    /// the answer may ask again.
+    pub(crate) fn admit(
+        &mut self,
+        psk: &[u8; 32],
+        who: &Admission,
+        entropy: &mut Entropy,
+        ops: &mut Vec<Op>,
+    ) -> Result<Admitted, SpaceError> {
         let at = self.invited.iter().position(|invited| invited.psk == *psk).ok_or(SpaceError::UnknownSpace)?;
         let me = self.own.user.as_ref().ok_or(SpaceError::NoUser)?;
         let user_key = me.user_key.as_ref().ok_or(SpaceError::NoUserKey)?;
@@ -174,24 +190,32 @@ impl Ledger {
             return Err(SpaceError::InviteUsed);
         }
         let space = invited.space;
-        let mut batch = Batch::default();
         let accept =
             JoinAccept { credential: Bytes::from(credential.encode()), genesis: self.space(space).genesis.clone() };
+        let mut introduction = None;
         if !self.space(space).devices.contains_key(&device) {
-            self.add_device(space, &credential, &mut batch);
-            let record = self.mint_epoch(space, &mut batch)?;
-            let records = vec![Record::Device { credential: accept.credential.clone() }];
-            self.append_control(space, &records, Some(record), &mut batch)?;
+            self.add_device(space, &credential, ops);
+            let epoch = self.mint_epoch(space, entropy, ops)?;
+            introduction = Some((Record::Device { credential: accept.credential.clone() }, epoch));
         }
-        self.invited[at].used_by = Some(device);
-        batch.ops.push(self.invited[at].op());
-        batch.effects.push(Effect::Admitted { link, accept: accept.encode(), device, space });
-        self.submit(batch);
-        Ok(())
+        Ok(Admitted { device, space, accept: accept.encode(), introduction })
     }
 
-    /// Takes the inviter's answer: from now on this device has a user and knows the space.
-    pub(crate) fn join(&mut self, link: LinkId, expected: &SpaceId, accept: &[u8]) -> Result<(), JoinError> {
+    /// Notes that a device used an invite. Returns the invite's row.
+    pub(crate) fn use_invite(&mut self, psk: &[u8; 32], device: DeviceId) -> Option<Op> {
+        let invited = self.invited.iter_mut().find(|invited| invited.psk == *psk)?;
+        invited.used_by = Some(device);
+        Some(invited.op())
+    }
+
+    /// Takes the inviter's answer: from now on this device has a user and knows the space. Returns the space, and
+    /// whether it is new.
+    pub(crate) fn join(
+        &mut self,
+        expected: &SpaceId,
+        accept: &[u8],
+        ops: &mut Vec<Op>,
+    ) -> Result<(SpaceNo, bool), JoinError> {
         let accept = JoinAccept::decode(accept)?;
         let credential = Credential::verify(&accept.credential).map_err(|_| JoinError::Mismatch)?;
         let genesis = SpaceGenesis::decode(&accept.genesis).map_err(|_| JoinError::Mismatch)?;
@@ -201,29 +225,17 @@ impl Ledger {
         {
             return Err(JoinError::Mismatch);
         }
-        let mut batch = Batch::default();
         match &self.own.user {
             Some(me) if me.credential.user() != credential.user() => return Err(JoinError::OtherUser),
             Some(_) => {}
             None => {
                 self.own.user = Some(Membership { credential: credential.clone(), user_key: None });
-                batch.ops.push(identity_row(&self.own));
+                ops.push(identity_row(&self.own));
             }
         }
-        let space = match self.space_by_id(expected) {
-            Some(space) => space,
-            None => {
-                let space = self.ensure_space(&genesis, "", &mut batch);
-                for name in [CONTROL, MAIN] {
-                    let id = partition_id(expected, name);
-                    self.ensure_partition(space, id, name, &mut batch);
-                }
-                self.add_device(space, &credential, &mut batch);
-                space
-            }
-        };
-        batch.effects.push(Effect::Joined { link, space });
-        self.submit(batch);
-        Ok(())
+        Ok(match self.space_by_id(expected) {
+            Some(space) => (space, false),
+            None => (self.add_space(&genesis, "", &credential, ops), true),
+        })
     }
 }
