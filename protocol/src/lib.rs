@@ -171,6 +171,7 @@ pub mod identity;
 pub mod ids;
 pub mod ledger;
 pub mod log;
+mod logs;
 #[cfg(planted)]
 pub mod planted;
 pub mod pump;

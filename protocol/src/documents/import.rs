@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::identity::peer_id;
 use crate::ids::{DocRef, EntryRef, LogNo};
 use crate::ledger::Ledger;
-use crate::ledger::forks::short;
+use crate::logs::short;
 use std::collections::VecDeque;
 
 impl Documents {

@@ -9,7 +9,8 @@ use crate::crdt::{CheckedUpdate, Replica, Update, check};
 use crate::event::Event;
 use crate::identity::peer_id;
 use crate::ids::{DocRef, EntryRef, LogId, PartNo};
-use crate::ledger::{Batch, Effect, Ledger, Touch};
+use crate::ledger::Ledger;
+use crate::logs::{Batch, Effect, Touch};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most documents that are examined at one time.

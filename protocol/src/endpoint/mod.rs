@@ -30,7 +30,8 @@ pub use stats::{LinkInfo, LogInfo, Stats};
 use crate::crdt::{Replica, TextPaths};
 use crate::documents::{Documents, Edit, EditError, Hold, Missing, Snapshot};
 use crate::ids::{DocRef, Incarnation, PartNo};
-use crate::ledger::{DocStep, Effect, Ledger, MakeStep, Moment, ServePart, Work};
+use crate::ledger::{DocStep, Ledger, MakeStep, Moment, ServePart, Work};
+use crate::logs::{Effect, News};
 use crate::storage::{Op, Read, Scan, StoreDone, StoreRequest, Table};
 use crate::sync::LogNo;
 use crate::time::{Deadline, Now};
@@ -164,8 +165,8 @@ impl Endpoint {
     /// Takes bytes of a link, cut anywhere. Bytes of a link that has ended are ignored.
     pub fn handle_bytes(&mut self, now: Now, link: LinkId, bytes: &[u8]) {
         self.advance(now);
-        self.links.handle_bytes(&mut self.ledger, link, bytes, &mut self.events);
-        self.settle();
+        let news = self.links.handle_bytes(&mut self.ledger, link, bytes, &mut self.events);
+        self.settle_with(news);
     }
 
     /// Takes the end of a connection, by whichever side.
@@ -181,10 +182,11 @@ impl Endpoint {
         let Some(work) = self.ledger.store.complete(&done) else { return };
         if let StoreDone::Failed { error, .. } = &done {
             self.handle_store_failed(work, error.clone());
+            self.settle();
         } else {
-            self.handle_work(work, done);
+            let news = self.handle_work(work, done);
+            self.settle_with(news);
         }
-        self.settle();
     }
 
     /// Takes the passing of a deadline. Early or late calls do no harm.
@@ -198,8 +200,8 @@ impl Endpoint {
     /// Appends bytes for a link, about one transport message. Returns whether there were any.
     pub fn poll_transmit(&mut self, now: Now, link: LinkId, out: &mut Vec<u8>) -> bool {
         self.advance(now);
-        let any = self.links.poll_transmit(&mut self.ledger, link, out, &mut self.events);
-        self.settle();
+        let (any, news) = self.links.poll_transmit(&mut self.ledger, link, out, &mut self.events);
+        self.settle_with(news);
         any
     }
 
@@ -451,15 +453,20 @@ impl Endpoint {
         }
     }
 
-    /// Finishes every input: asks for reads that became possible, and reports failures.
+    /// Finishes an input that brought no news of logs.
     fn settle(&mut self) {
+        self.settle_with(News::default());
+    }
+
+    /// Finishes an input: asks for reads that became possible, and reports news and failures.
+    fn settle_with(&mut self, news: News) {
         self.ledger.poll_unread();
         self.ledger.poll_epochs();
         self.ledger.poll_fork_index();
-        for log in core::mem::take(&mut self.ledger.ended) {
+        for log in news.ended {
             self.events.push_back(Event::Retired { log });
         }
-        for log in core::mem::take(&mut self.ledger.forked) {
+        for log in news.forked {
             self.events.push_back(Event::Forked { log });
         }
         if self.ledger.choose_branches() {
@@ -472,14 +479,15 @@ impl Endpoint {
         self.documents.report_failed(&mut self.events);
     }
 
-    fn handle_work(&mut self, work: Work, done: StoreDone) {
+    /// Carries out the purpose of a completed request. Returns the news of the logs.
+    fn handle_work(&mut self, work: Work, done: StoreDone) -> News {
         match (work, done) {
-            (Work::Commit(effects), _) => self.handle_effects(effects),
+            (Work::Commit(effects), _) => return self.handle_effects(effects),
             (Work::Entries(log), StoreDone::Scanned { rows, .. }) => self.ledger.handle_entries(log, &rows),
             (Work::ForkIndex(step), StoreDone::Scanned { rows, more, .. }) => {
                 if let Some(log) = self.ledger.handle_fork_index(step, &rows, more) {
                     self.links.resume_branches(&self.ledger, log);
-                    self.links.run(&mut self.ledger, &mut self.events);
+                    return self.links.run(&mut self.ledger, &mut self.events);
                 }
             }
             (Work::Serve { link, log, part }, StoreDone::Scanned { rows, .. }) => {
@@ -514,6 +522,7 @@ impl Endpoint {
             // The driver answered a request with another kind of completion: nothing can be done with it.
             (Work::Entries(_) | Work::ForkIndex(_) | Work::Serve { .. } | Work::Doc { .. } | Work::App(_), _) => {}
         }
+        News::default()
     }
 
     /// Handles a failed store request. After a failed commit, memory is ahead of the store: the endpoint
@@ -573,9 +582,10 @@ impl Endpoint {
         }
     }
 
-    fn handle_effects(&mut self, effects: Vec<Effect>) {
+    /// Carries out the effects of a durable commit. Returns the news of the logs.
+    fn handle_effects(&mut self, effects: Vec<Effect>) -> News {
         if self.failed {
-            return;
+            return News::default();
         }
         let mut committed = 0;
         for effect in effects {
@@ -616,7 +626,7 @@ impl Endpoint {
         for _ in 0..committed {
             self.documents.handle_committed(&mut self.ledger);
         }
-        self.links.run(&mut self.ledger, &mut self.events);
+        self.links.run(&mut self.ledger, &mut self.events)
     }
 }
 

@@ -9,7 +9,8 @@ use crate::identity::{RecoveryKey, VerifiedCredential};
 use crate::ids::{
     CollectionId, CommitId, DeviceId, DocId, Incarnation, LinkId, LogNo, PartNo, PartitionId, SpaceId, SpaceNo,
 };
-use crate::ledger::{Batch, Ledger, mint_doc_id};
+use crate::ledger::Ledger;
+use crate::logs::{Batch, mint_doc_id};
 use crate::sealed::Invite;
 use crate::spaces::SpaceError;
 use crate::storage::Op;

@@ -116,7 +116,7 @@ impl Endpoint {
             store_requests: self.ledger.store.under_way(),
             examining: self.documents.examining(&self.ledger),
             recent: self.ledger.entry_cache.size(),
-            written: self.ledger.written,
+            written: self.ledger.logs.written(),
         }
     }
 

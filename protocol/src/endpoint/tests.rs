@@ -3,8 +3,8 @@
 use crate::crdt::Replica;
 use crate::identity::peer_id;
 use crate::ids::DocRef;
-use crate::ledger::{Batch, Writing};
 use crate::log::{EntryKind, Item, KeyRef, Plain};
+use crate::logs::{Batch, Writing};
 use crate::testkit::notes::{BODY, doc_id, insert, note};
 use crate::testkit::peer::{Net, Peer};
 

@@ -3,11 +3,11 @@
 //! It never shows staged state, or a space that is not shared (`spec/sync.md`, section 1).
 
 use super::Ledger;
-use super::forks::short;
-use super::registry::{Log, SCATTERED_MAX, Summary, padded};
 use crate::codec::Reader;
 use crate::ids::{DeviceId, Incarnation, LogId, LogNo, SpaceNo};
 use crate::log::{Lane, LogCard};
+use crate::logs::registry::{Log, SCATTERED_MAX, Summary, padded};
+use crate::logs::short;
 use crate::sync::trie::{self, Trie};
 use crate::sync::{Bodies, Catalog, Class, Cursor, Follow, LeafItem, LogView, NodeView, Scope, Tip};
 
@@ -21,12 +21,12 @@ pub(crate) struct View<'a> {
 
 impl View<'_> {
     fn summary(&self, space: SpaceNo) -> Option<&Summary> {
-        self.ledger.registry.summary(space)
+        self.ledger.logs.registry.summary(space)
     }
 
     /// Returns whether entries of a log are missing that this replica's policy wants.
     fn lacks_wanted(&self, space: SpaceNo, no: LogNo) -> bool {
-        let log = self.ledger.registry.log(no);
+        let log = self.ledger.logs.registry.log(no);
         let Some(tip) = &log.durable.tip else { return false };
         let from = match self.bodies(space, Some(no)) {
             Bodies::All => 0,
@@ -53,10 +53,10 @@ impl View<'_> {
                 Some(LeafItem::Partition { token, root })
             }
             Scope::Partition(_) => {
-                let main = self.ledger.registry.by_id(id)?;
-                let (seq, whole) = match self.ledger.registry.leaves(main).last() {
-                    Some(longest) => (longest.seq, self.ledger.registry.item(main)?),
-                    None => self.ledger.registry.log(main).durable.tip.map(|tip| (tip.seq, tip.h))?,
+                let main = self.ledger.logs.registry.by_id(id)?;
+                let (seq, whole) = match self.ledger.logs.registry.leaves(main).last() {
+                    Some(longest) => (longest.seq, self.ledger.logs.registry.item(main)?),
+                    None => self.ledger.logs.registry.log(main).durable.tip.map(|tip| (tip.seq, tip.h))?,
                 };
                 Some(LeafItem::Log { id: *id, seq, h: short(&whole) })
             }
@@ -97,7 +97,7 @@ impl Catalog for View<'_> {
     }
 
     fn changed_since(&self, space: SpaceNo, position: u64, max: usize) -> Vec<(u64, LogNo)> {
-        let main = |(position, log)| (position, self.ledger.registry.main_of(log));
+        let main = |(position, log)| (position, self.ledger.logs.registry.main_of(log));
         self.summary(space).map_or(Vec::new(), |summary| summary.changed_since(position).take(max).map(main).collect())
     }
 
@@ -108,7 +108,7 @@ impl Catalog for View<'_> {
     }
 
     fn log(&self, log: LogNo) -> LogView {
-        let log = self.ledger.registry.log(self.ledger.registry.main_of(log));
+        let log = self.ledger.logs.registry.log(self.ledger.logs.registry.main_of(log));
         let class = match (log.control, log.lane) {
             (true, _) => Class::Control,
             (false, Lane::Live) => Class::Live,
@@ -122,28 +122,28 @@ impl Catalog for View<'_> {
             tip: log.durable.tip.as_ref().map(|tip| Tip { seq: tip.seq, h: tip.h, signature: tip.signature }),
             entries_to: log.durable.held.iter().next_back().map_or(0, |range| range.end() + 1),
             is_peers: log.owner().is_some_and(|owner| owner.device == self.peer),
-            leaves: self.ledger.registry.leaves(log.no).iter().map(|leaf| (leaf.seq, leaf.h)).collect(),
+            leaves: self.ledger.logs.registry.leaves(log.no).iter().map(|leaf| (leaf.seq, leaf.h)).collect(),
         }
     }
 
     fn first_lacking(&self, log: LogNo, from: u64) -> u64 {
-        self.ledger.registry.log(log).durable.held.first_gap_from(from).unwrap_or(u64::MAX)
+        self.ledger.logs.registry.log(log).durable.held.first_gap_from(from).unwrap_or(u64::MAX)
     }
 
     fn gap(&self, log: LogNo) -> Option<u64> {
-        self.ledger.registry.histories(self.ledger.registry.main_of(log)).filter_map(Log::gap).min()
+        self.ledger.logs.registry.histories(self.ledger.logs.registry.main_of(log)).filter_map(Log::gap).min()
     }
 
     fn first_held(&self, log: LogNo, from: u64) -> Option<u64> {
-        self.ledger.registry.log(log).durable.held.first_from(from)
+        self.ledger.logs.registry.log(log).durable.held.first_from(from)
     }
 
     fn hash_after(&self, log: LogNo, seq: u64) -> Option<[u8; 32]> {
-        self.ledger.registry.log(log).durable.hash_after(seq)
+        self.ledger.logs.registry.log(log).durable.hash_after(seq)
     }
 
     fn log_by_id(&self, id: &LogId) -> Option<LogNo> {
-        self.ledger.registry.by_id(id)
+        self.ledger.logs.registry.by_id(id)
     }
 
     fn log_of_card(&self, card: &[u8]) -> Option<LogId> {
@@ -177,14 +177,14 @@ impl Catalog for View<'_> {
     fn bodies(&self, space: SpaceNo, log: Option<LogNo>) -> Bodies {
         match log {
             // Several histories can be told apart only if all entries are held.
-            Some(log) if self.ledger.is_suspect(log) => Bodies::All,
+            Some(log) if self.ledger.logs.is_suspect(log) => Bodies::All,
             // Only its author could leave out this much of a log: links to others continue without it.
-            Some(log) if self.ledger.registry.log(log).durable.held.len() >= SCATTERED_MAX => Bodies::HeadOnly,
-            Some(log) if self.ledger.registry.log(log).control => Bodies::All,
+            Some(log) if self.ledger.logs.registry.log(log).durable.held.len() >= SCATTERED_MAX => Bodies::HeadOnly,
+            Some(log) if self.ledger.logs.registry.log(log).control => Bodies::All,
             Some(_) if planted!("policy.ignored") => Bodies::All,
             Some(log) => match self.ledger.spaces.bodies(space) {
                 Bodies::Newest(_) if planted!("newest.none") => Bodies::HeadOnly,
-                Bodies::Newest(newest) => match self.ledger.registry.newest_in(log, newest) {
+                Bodies::Newest(newest) => match self.ledger.logs.registry.newest_in(log, newest) {
                     0 => Bodies::HeadOnly,
                     left => Bodies::Newest(left),
                 },

@@ -20,15 +20,6 @@ pub(crate) enum MakeStep {
 /// Most documents that [`Touched`] remembers one by one.
 const TOUCHED_MAX: usize = 65_536;
 
-/// Kind of a document's change.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Touch {
-    /// True if the document was changed here.
-    pub(crate) here: bool,
-    /// True if the change may delete the document, or if its body is not held here.
-    pub(crate) may_delete: bool,
-}
-
 /// A moment in the life of a store: the number of values dropped before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);

@@ -1,59 +1,48 @@
-//! The ledger: the durable side of the endpoint. Logs, control records, keys, and the commits that keep them.
+//! The ledger: the durable side of the endpoint. It joins logs and spaces, and commits their rows.
 //!
-//! It appends to this store's own logs, accepts verified runs of others', reads entries into rows, and
-//! publishes progress once the store has confirmed it. It knows nothing of links and never opens a Loro
+//! It lends spaces, randomness and the clock to the logs, submits batches with the rows of the logs that they
+//! touched, and knows the purpose of each request to the store. It knows nothing of links and never opens a Loro
 //! document (`spec/storage.md`).
 
-mod accept;
-mod append;
 mod catalog;
 mod control;
-mod entry_cache;
-mod fork_index;
-pub(crate) mod forks;
 #[cfg(feature = "testkit")]
 mod image;
 mod making;
-mod opened;
-mod owners;
-mod progress;
-mod read;
 mod recover;
-pub(crate) mod registry;
 
-pub use accept::Refusal;
-pub(crate) use accept::Run;
-pub(crate) use append::{Writing, mint_doc_id};
 pub(crate) use catalog::View;
-pub(crate) use entry_cache::Held;
 #[cfg(feature = "testkit")]
 pub use image::Image;
 pub use making::Moment;
-pub(crate) use making::{MakeStep, Touch, Touched};
-pub(crate) use read::BodyKeys;
+pub(crate) use making::{MakeStep, Touched};
 pub use recover::RecoverError;
 pub(crate) use recover::{Loading, Step};
 
+use crate::branch::{At, Forks, Part};
 use crate::config::Config;
 use crate::entropy::Entropy;
 use crate::ids::{
-    CollectionId, CommitId, DeviceId, DocRef, EntryRef, Incarnation, Instance, LinkId, LogId, PartNo, ReadId,
+    CollectionId, DeviceId, DocRef, EntryRef, Incarnation, Instance, LinkId, LogId, LogNo, PartNo, ReadId, SpaceNo,
 };
-use crate::log::{Codec, EntryBuilder, Weight};
+use crate::log::header::Header;
+use crate::log::read::{EntryReader, OpenError};
+use crate::log::write::{Plain, SealError};
+use crate::log::{Head, Lane};
+use crate::logs::{
+    Arrival, Asks, Batch, Effect, ForkStep, Held, Logs, News, Progress, Refusal, Run, Source, Taken, Touch,
+};
+use crate::sealed::Seed;
+use crate::spaces::record::Record;
 use crate::spaces::{Partition, Space, SpaceError, Spaces};
 use crate::storage::queue::StoreQueue;
 use crate::storage::rows::{Doubt, FeedRow, IndexRow, META_FEED, cursor_row, delete, doc_key, doubt_key, put};
-use crate::storage::{Op, StoreRequest, Table};
-use crate::sync::{Bodies, Cursor, LogNo, SpaceNo};
+use crate::storage::{Op, Row, StoreRequest, Table};
+use crate::sync::{Bodies, Cursor};
 use crate::time::Now;
 use bytes::Bytes;
-use ed25519_dalek::SigningKey;
-use entry_cache::EntryCache;
-use fork_index::{ForkIndex, ForkStep};
-use opened::Opened;
-use progress::Progress;
-use registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// Purpose of a store request, handled at its completion.
@@ -103,54 +92,6 @@ pub(crate) enum DocStep {
     Entries(Vec<EntryRef>),
 }
 
-/// A fact that becomes true when a commit is durable.
-#[derive(Debug)]
-pub(crate) enum Effect {
-    /// A log goes this far.
-    Grown { log: LogNo, progress: Box<Progress> },
-    /// Data of a link is durable; it may be acknowledged.
-    Received { link: LinkId, log: LogNo },
-    /// Sections of documents were indexed.
-    Indexed(Vec<(DocRef, IndexRow)>),
-    /// The values of documents that excluded entries touch were dropped.
-    Dropped(Vec<DocRef>),
-    /// Edits made here are durable.
-    Committed(Vec<CommitId>),
-    /// A device was admitted over this link.
-    Admitted { link: LinkId, accept: Vec<u8>, device: DeviceId, space: SpaceNo },
-    /// This device joined a space over this link.
-    Joined { link: LinkId, space: SpaceNo },
-    /// A space was made or changed.
-    SpaceChanged(SpaceNo),
-}
-
-/// Writes that go into one commit, and the effects of that commit.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) ops: Vec<Op>,
-    pub(crate) effects: Vec<Effect>,
-    /// Logs whose row must be written; true if the tip moved.
-    touched: BTreeMap<LogNo, bool>,
-    /// Documents that the batch changes; true if only this store changes them.
-    changed: BTreeMap<DocRef, bool>,
-}
-
-impl Batch {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ops.is_empty() && self.effects.is_empty() && self.touched.is_empty()
-    }
-
-    /// Records that a document changes with this batch.
-    pub(crate) fn change(&mut self, doc: DocRef, here: bool) {
-        *self.changed.entry(doc).or_insert(here) &= here;
-    }
-
-    /// Has the log's row written with this batch. `tip_moved` is true if the log grew.
-    pub(crate) fn touch(&mut self, log: LogNo, tip_moved: bool) {
-        *self.touched.entry(log).or_default() |= tip_moved;
-    }
-}
-
 /// The durable side of the endpoint.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -161,58 +102,34 @@ pub(crate) struct Ledger {
     /// This start of the store.
     pub(crate) instance: Instance,
     pub(crate) spaces: Spaces,
-    pub(crate) registry: Registry,
-    signing: BTreeMap<LogNo, SigningKey>,
-    /// The live log that this process writes in each partition.
-    live: BTreeMap<PartNo, LogNo>,
-    /// The control log that this process writes in each space.
-    control_logs: BTreeMap<SpaceNo, LogNo>,
+    pub(crate) logs: Logs,
     cursors: BTreeMap<(DeviceId, SpaceNo), Cursor>,
-    pub(crate) entry_cache: EntryCache,
-    /// Logs with entries that wait to be read; `reading` are those with a scan under way.
-    unread: BTreeSet<LogNo>,
-    reading: BTreeSet<LogNo>,
-    /// Logs whose unread entries must be requested from the store.
-    waking: BTreeSet<LogNo>,
-    /// Hash over the ends of all logs that this device wrote; an input of the next log key.
-    tips: [u8; 32],
-    /// This device's earlier logs, by partition, that no card names yet.
-    unnamed: BTreeSet<(PartNo, LogNo)>,
-    /// Logs that cards name as earlier ones and whose owner is not known yet, each with the log of such a
-    /// card.
-    expected: BTreeSet<(LogId, LogNo)>,
-    /// Logs that the most recently opened card names, with that card's log.
-    opened: Option<(LogNo, Arc<[LogId]>)>,
-    /// Data that tells the histories of forked logs apart.
-    fork_index: ForkIndex,
-    /// True once the excluded entries were determined since the start.
-    branches_chosen: bool,
+    /// Cursors for the next commit. A lost cursor only costs its peer a longer list of changes.
+    cursors_unsaved: BTreeSet<(DeviceId, SpaceNo)>,
     /// Documents that excluded entries touch; the documents module examines them.
     pub(crate) affected: BTreeSet<DocRef>,
-    /// Logs of this process that ended because another process signs with their key.
-    pub(crate) ended: Vec<LogId>,
-    /// Histories that peers must be asked for, by their heads: (log, seq, h).
-    pub(crate) wanted: Vec<(LogNo, u64, [u8; 32])>,
-    /// Logs that have a further history which was not reported yet.
-    pub(crate) forked: Vec<LogId>,
-    /// True if something was learned that may make unread entries readable.
-    woken: bool,
     /// Materialised values for the next commit, with the collection of each deleted document. They are a
     /// cache, so they cause no commit of their own.
     cached: BTreeMap<DocRef, (Bytes, Option<CollectionId>)>,
-    /// Number of commits under way that index each document: its value in memory is not the newest.
-    indexing: BTreeMap<DocRef, usize>,
+    pub(crate) touched: Touched,
     /// The number of the next change of a document.
     pub(crate) next_change: u64,
-    /// Cursors for the next commit. A lost cursor only costs its peer a longer list of changes.
-    cursors_unsaved: BTreeSet<(DeviceId, SpaceNo)>,
-    builder: EntryBuilder,
-    /// Bytes that this store wrote since its start, by use.
-    pub(crate) written: Weight,
-    codec: Codec,
-    kept: Opened,
-    pub(crate) touched: Touched,
     pub(crate) store: StoreQueue<Work>,
+}
+
+/// Queries of the logs are queries of the ledger.
+impl Deref for Ledger {
+    type Target = Logs;
+
+    fn deref(&self) -> &Logs {
+        &self.logs
+    }
+}
+
+impl DerefMut for Ledger {
+    fn deref_mut(&mut self) -> &mut Logs {
+        &mut self.logs
+    }
 }
 
 impl Ledger {
@@ -223,11 +140,6 @@ impl Ledger {
     /// Returns a partition by a number that a caller may have made.
     pub(crate) fn known_partition(&self, no: PartNo) -> Result<&Partition, SpaceError> {
         self.spaces.known_partition(no)
-    }
-
-    /// Returns the log that this process writes in a partition, if there is one.
-    pub(crate) fn live(&self, part: PartNo) -> Option<LogNo> {
-        self.live.get(&part).copied()
     }
 
     pub(crate) fn poll_store(&mut self) -> Option<StoreRequest> {
@@ -243,11 +155,11 @@ impl Ledger {
             let (ops, effects) = (core::mem::take(&mut batch.ops), core::mem::take(&mut batch.effects));
             self.store.commit(ops, Work::Commit(effects));
         }
-        for (no, tip_moved) in core::mem::take(&mut batch.touched) {
+        for (no, tip_moved) in batch.take_touched() {
             if tip_moved {
-                self.registry.assign_position(no);
+                self.logs.registry.assign_position(no);
             }
-            let log = self.registry.log(no);
+            let log = self.logs.registry.log(no);
             if !(planted!("log.row-behind") && log.next_seq() % 8 == 5) {
                 batch.ops.push(log.row());
             }
@@ -260,10 +172,11 @@ impl Ledger {
 
     /// Numbers the changes of a batch, and drops the oldest ones.
     fn number_changes(&mut self, batch: &mut Batch) {
-        if batch.changed.is_empty() {
+        let changed = batch.take_changed();
+        if changed.is_empty() {
             return;
         }
-        for (doc, here) in core::mem::take(&mut batch.changed) {
+        for (doc, here) in changed {
             batch.ops.push(FeedRow { number: self.next_change, doc, here }.op());
             if let Some(old) = self.next_change.checked_sub(CHANGES_KEPT) {
                 batch.ops.push(delete(Table::Feed, FeedRow::key(old)));
@@ -315,51 +228,18 @@ impl Ledger {
         any
     }
 
-    /// Drops an outdated materialised value. If the change may delete the document, the document is doubted
-    /// from now on; otherwise, a doubt stays if there was one.
+    /// Drops an outdated materialised value.
     pub(crate) fn drop_cached(&mut self, doc: DocRef, touch: Touch, batch: &mut Batch) {
-        batch.change(doc, touch.here);
-        let (table, key, value) = (Table::Tally, doubt_key(doc), Doubt::Unknown.encode());
-        batch.ops.push(match touch.may_delete {
-            true => Op::Put { table, key, value },
-            false => Op::Replace { table, key, value },
-        });
-        if planted!("cache.stale") {
-            return;
+        batch.drop_value(doc, touch);
+        self.forget_outdated(batch);
+    }
+
+    /// Forgets the values that a batch drops.
+    fn forget_outdated(&mut self, batch: &mut Batch) {
+        for doc in batch.take_outdated() {
+            self.cached.remove(&doc);
+            self.touched.note(doc);
         }
-        self.cached.remove(&doc);
-        self.touched.note(doc);
-        batch.ops.push(delete(Table::Value, doc_key(doc)));
-    }
-
-    /// Returns the effect of a commit that indexes these sections.
-    pub(crate) fn indexing(&mut self, rows: Vec<(DocRef, IndexRow)>) -> Effect {
-        for (doc, _) in &rows {
-            *self.indexing.entry(*doc).or_default() += 1;
-        }
-        Effect::Indexed(rows)
-    }
-
-    /// Notes that the commit of these sections is durable.
-    pub(crate) fn indexed(&mut self, rows: &[(DocRef, IndexRow)]) {
-        for (doc, _) in rows {
-            if let Some(count) = self.indexing.get_mut(doc) {
-                *count -= 1;
-                if *count == 0 {
-                    self.indexing.remove(doc);
-                }
-            }
-        }
-    }
-
-    /// Returns whether a commit under way indexes sections of a document.
-    pub(crate) fn is_indexing(&self, doc: DocRef) -> bool {
-        self.indexing.contains_key(&doc)
-    }
-
-    /// Returns the documents of which a commit under way indexes sections.
-    pub(crate) fn indexing_docs(&self) -> impl Iterator<Item = DocRef> {
-        self.indexing.keys().copied()
     }
 
     /// Stores the position up to which a peer's journal was read.
@@ -369,23 +249,199 @@ impl Ledger {
         }
     }
 
-    /// Makes a log's progress the durable one. Returns the seq after the previously known head.
-    pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {
-        let before = self.registry.log(log).durable.tip.as_ref().map_or(0, |tip| tip.seq + 1);
-        self.registry.publish(log, progress);
-        self.poll_fork_index();
-        self.wake(log);
-        before
-    }
-
     pub(crate) fn set_bodies(&mut self, space: SpaceNo, bodies: Bodies) {
         let mut batch = Batch::default();
         batch.ops.push(self.spaces.set_bodies(space, bodies));
         self.submit(batch);
     }
+}
 
-    /// Returns whether entries can be appended to a log here.
-    pub(crate) fn can_append(&self, log: LogNo) -> bool {
-        (log.0 as usize) < self.registry.len() && self.registry.log(log).mine && !self.registry.log(log).closed
+/// Appending to the logs of this process.
+impl Ledger {
+    /// Calls the logs with the sources of new entries.
+    fn write<R>(&mut self, work: impl FnOnce(&mut Logs, &mut Source<'_>) -> R) -> R {
+        let Self { spaces, entropy, now, logs, .. } = self;
+        work(logs, &mut Source { spaces, entropy, wall_ms: now.wall_ms })
+    }
+
+    /// Seals an entry and stages it at the end of an own log. Returns its place.
+    pub(crate) fn append(
+        &mut self,
+        no: LogNo,
+        header: &Header,
+        sections: &[Plain<'_>],
+        batch: &mut Batch,
+    ) -> Result<EntryRef, SealError> {
+        self.write(|logs, source| logs.append(no, header, sections, source, batch))
+    }
+
+    /// Appends records to this process's control log of a space. Opens that log if needed.
+    pub(crate) fn append_control(
+        &mut self,
+        space: SpaceNo,
+        records: &[Record],
+        open: Option<Vec<u8>>,
+        batch: &mut Batch,
+    ) -> Result<(), SealError> {
+        self.write(|logs, source| logs.append_control(space, records, open, source, batch))
+    }
+
+    /// Returns the live log of this process in a partition, after opening one if needed.
+    pub(crate) fn live_log(&mut self, part: PartNo, batch: &mut Batch) -> LogNo {
+        self.write(|logs, source| logs.live_log(part, source, batch))
+    }
+
+    /// Opens a log: makes its key and its card, and stages its row.
+    pub(crate) fn open_log(&mut self, part: PartNo, lane: Lane, batch: &mut Batch) -> LogNo {
+        self.write(|logs, source| logs.open_log(part, lane, source, batch))
+    }
+
+    /// Returns the logs that the card of an own log names.
+    pub(crate) fn own_earlier(&mut self, no: LogNo) -> Arc<[LogId]> {
+        self.logs.own_earlier(no, &self.spaces)
+    }
+}
+
+/// Taking in the entries of others.
+impl Ledger {
+    /// Calls the logs with the surroundings of arriving data. Returns the result and the news.
+    fn take<R>(
+        &mut self,
+        batch: &mut Batch,
+        work: impl FnOnce(&mut Logs, &mut Arrival<'_>) -> Result<R, Refusal>,
+    ) -> Result<(R, News), Refusal> {
+        let mut arrival = Arrival::new(&mut self.spaces, batch);
+        let taken = work(&mut self.logs, &mut arrival);
+        let Arrival { news, asks, .. } = arrival;
+        self.ask(asks);
+        self.forget_outdated(batch);
+        Ok((taken?, news))
+    }
+
+    /// Verifies a run and stages its new entries.
+    pub(crate) fn accept(&mut self, run: &Run, batch: &mut Batch) -> Result<(Taken, News), Refusal> {
+        self.take(batch, |logs, arrival| logs.accept(run, arrival))
+    }
+
+    /// Verifies a run of a log that may have several histories, and stages its new entries in the right one.
+    pub(crate) fn accept_branch(
+        &mut self,
+        run: &Run,
+        after: Option<u64>,
+        batch: &mut Batch,
+    ) -> Result<(Taken, News), Refusal> {
+        self.take(batch, |logs, arrival| logs.accept_branch(run, after, arrival))
+    }
+
+    /// Accepts a head alone, for a replica that does not hold the entries.
+    pub(crate) fn accept_head(
+        &mut self,
+        id: LogId,
+        card: Option<&Bytes>,
+        head: Head,
+        batch: &mut Batch,
+    ) -> Result<(LogNo, News), Refusal> {
+        self.take(batch, |logs, arrival| logs.accept_head(id, card, head, arrival))
+    }
+}
+
+/// Reading held entries.
+impl Ledger {
+    /// Asks the store for the unread entries of all logs, if something was learned that may make them
+    /// readable.
+    pub(crate) fn poll_unread(&mut self) {
+        self.logs.wake_unread();
+        while let Some(no) = self.logs.next_awake() {
+            let mut batch = Batch::default();
+            let scan = self.logs.read_on(no, &mut self.spaces, &mut batch);
+            self.submit(batch);
+            if let Some(scan) = scan {
+                self.store.scan(scan, Work::Entries(no));
+            }
+        }
+    }
+
+    /// Takes requested entries.
+    pub(crate) fn handle_entries(&mut self, no: LogNo, rows: &[Row]) {
+        let mut batch = Batch::default();
+        self.logs.take_entries(no, rows, &mut self.spaces, &mut batch);
+        self.forget_outdated(&mut batch);
+        self.submit(batch);
+    }
+
+    /// Opens the header of a stored entry.
+    pub(crate) fn header_of(&mut self, at: EntryRef, reader: &EntryReader<'_>) -> Option<Header> {
+        self.logs.header_of(at, reader, &self.spaces)
+    }
+
+    /// Opens a key box of an entry.
+    pub(crate) fn open_key_box(&self, at: EntryRef, section: u32, held: &Held) -> Result<[u8; 16], OpenError> {
+        self.logs.open_key_box(at, section, held, &self.spaces)
+    }
+
+    /// Opens the body that an index row names, if it has at most `plain_max` bytes, with the seed of its key
+    /// box. Without a seed the body is a records section.
+    pub(crate) fn open_body(
+        &mut self,
+        row: &IndexRow,
+        held: &Held,
+        boxed: Option<&Seed>,
+        plain_max: usize,
+    ) -> Result<Vec<u8>, OpenError> {
+        self.logs.open_body(row, held, boxed, plain_max, &self.spaces)
+    }
+
+    /// Returns the properties of an entry on which exclusion depends.
+    pub(crate) fn part(&mut self, at: EntryRef, held: &Held) -> Part<EntryRef> {
+        self.logs.part(at, held, &self.spaces)
+    }
+}
+
+/// Publishing progress, and telling the histories of forked logs apart.
+impl Ledger {
+    /// Makes a log's progress the durable one. Returns the seq after the previously known head.
+    pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {
+        let (before, asks) = self.logs.publish(log, progress);
+        self.ask(asks);
+        before
+    }
+
+    /// Asks the store for the hashes and citations that are missing.
+    pub(crate) fn poll_fork_index(&mut self) {
+        let asks = self.logs.poll_fork_index();
+        self.ask(asks);
+    }
+
+    /// Takes rows for the fork index. Returns a log whose hashes are now complete.
+    pub(crate) fn handle_fork_index(&mut self, step: ForkStep, rows: &[Row], more: bool) -> Option<LogNo> {
+        let collected = self.logs.handle_fork_index(step, rows, more, &self.spaces);
+        self.affected.extend(collected.affected);
+        self.ask(collected.asks);
+        collected.traced
+    }
+
+    /// Chooses the kept histories, if an input changed and all inputs are complete. Returns whether the
+    /// excluded entries changed, or became known.
+    pub(crate) fn choose_branches(&mut self) -> bool {
+        let asks = self.logs.choose_branches(&self.spaces);
+        let changed = asks.is_some();
+        self.ask(asks.unwrap_or_default());
+        changed
+    }
+
+    fn ask(&mut self, asks: Asks) {
+        for (scan, step) in asks {
+            self.store.scan(scan, Work::ForkIndex(step));
+        }
+    }
+}
+
+impl Forks for Ledger {
+    fn is_kept(&self, at: &At) -> bool {
+        self.logs.is_kept(at)
+    }
+
+    fn shared(&self, a: &At, b: &At) -> u64 {
+        self.logs.shared(a, b)
     }
 }

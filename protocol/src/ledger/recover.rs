@@ -3,17 +3,13 @@
 //! It reads O(logs) of data: counters, keys, spaces, partitions, log rows, cursors. It never reads an entry
 //! or a document (`spec/storage.md`, section 4).
 
-use super::append::next_tips;
-use super::entry_cache::EntryCache;
-use super::registry::{Log, Registry, Standing};
-use super::{Batch, Ledger};
+use super::Ledger;
 use crate::codec::{CodecError, Reader};
 use crate::config::{Config, ConfigError};
 use crate::entropy::Entropy;
 use crate::identity::{DeviceKeys, OwnIdentity};
 use crate::ids::{Incarnation, Instance};
-use crate::log::Codec;
-use crate::log::{EntryBuilder, Weight};
+use crate::logs::{Batch, Logs};
 use crate::spaces::{Found, Spaces};
 use crate::storage::queue::StoreQueue;
 use crate::storage::rows::{self, META_FEED, META_INCARNATION, identity_row, put, scan_on};
@@ -124,7 +120,7 @@ impl Loading {
     fn finish(self, now: Now) -> Ledger {
         let Self { mut ledger, fresh, .. } = self;
         ledger.now = now;
-        ledger.registry.rebuild_summaries();
+        ledger.logs.registry.rebuild_summaries();
         let mut batch = Batch::default();
         if fresh {
             batch.ops.push(identity_row(&ledger.spaces.own));
@@ -134,13 +130,13 @@ impl Loading {
             batch.ops.push(put(Table::Meta, META_INCARNATION, ledger.incarnation.0.to_vec()));
         }
         ledger.submit(batch);
-        ledger.restore_own_logs();
+        ledger.logs.restore_own(ledger.spaces.own.keys.device_id());
         #[cfg(feature = "testkit")]
         if let Some(image) = self.image {
             ledger.take_up(image);
         }
-        ledger.restore_forks();
-        ledger.woken = true;
+        ledger.logs.restore_forks();
+        ledger.logs.restore_unread();
         ledger
     }
 }
@@ -148,7 +144,7 @@ impl Loading {
 impl Ledger {
     fn empty(config: Config, now: Now, entropy: &Entropy) -> Self {
         let keys = DeviceKeys::generate(&mut entropy.child("device"));
-        let (entry_cache, leaf_max) = (EntryCache::new(config.recent_bytes_max), config.steps.leaf_items);
+        let logs = Logs::new(&config);
         Self {
             config,
             now,
@@ -156,35 +152,13 @@ impl Ledger {
             incarnation: Incarnation::default(),
             instance: Instance(entropy.child("instance").bytes()),
             spaces: Spaces::new(OwnIdentity { keys, user: None }),
-            registry: Registry::new(leaf_max),
-            signing: BTreeMap::new(),
-            live: BTreeMap::new(),
-            control_logs: BTreeMap::new(),
+            logs,
             cursors: BTreeMap::new(),
-            entry_cache,
-            unread: BTreeSet::new(),
-            reading: BTreeSet::new(),
-            waking: BTreeSet::new(),
-            tips: [0; 32],
-            unnamed: BTreeSet::new(),
-            expected: BTreeSet::new(),
-            fork_index: super::fork_index::ForkIndex::default(),
-            opened: None,
-            branches_chosen: false,
-            affected: BTreeSet::new(),
-            ended: Vec::new(),
-            wanted: Vec::new(),
-            forked: Vec::new(),
-            woken: false,
-            cached: BTreeMap::new(),
-            indexing: BTreeMap::new(),
-            next_change: 1,
             cursors_unsaved: BTreeSet::new(),
-            builder: EntryBuilder::new(),
-            written: Weight::default(),
-            codec: Codec::new(),
-            kept: super::opened::Opened::default(),
+            affected: BTreeSet::new(),
+            cached: BTreeMap::new(),
             touched: super::Touched::default(),
+            next_change: 1,
             store: StoreQueue::new(),
         }
     }
@@ -195,7 +169,7 @@ impl Ledger {
             Table::Secret => self.spaces.restore_secret(row_key, row, found),
             Table::Space => self.spaces.restore_space(row, found),
             Table::Partition => self.spaces.restore_partition(row_key, row),
-            Table::Log => self.registry.restore(Log::from_row(row_key, row)?),
+            Table::Log => self.logs.restore(row_key, row),
             Table::Peer => {
                 let (at, cursor) = rows::decode_cursor(row_key, row)?;
                 self.cursors.insert(at, cursor);
@@ -224,28 +198,5 @@ impl Ledger {
             return self.spaces.restore_meta(row_key, row, found);
         }
         Ok(())
-    }
-
-    /// Restores the logs that earlier processes of this device opened. All of them ended with their process,
-    /// and the next card of their partition names those that no card names yet.
-    fn restore_own_logs(&mut self) {
-        let device = self.spaces.own.keys.device_id();
-        let own = self.registry.iter().filter(|log| log.branch().is_none());
-        let own: Vec<_> = own.filter(|log| log.owner().is_some_and(|owner| owner.device == device)).collect();
-        let mut tips = self.tips;
-        for log in own {
-            let (Some(tip), Some(owner)) = (&log.durable.tip, log.owner()) else { continue };
-            tips = next_tips(&tips, &log.id, tip.seq, &tip.h);
-            // A card that never leaves this store names nothing: its process ended before its first entry was
-            // durable.
-            let is_named = log.named && log.next.is_none_or(|next| self.registry.log(next).durable.tip.is_some());
-            if !is_named {
-                self.unnamed.insert((owner.partition, log.no));
-            }
-        }
-        self.tips = tips;
-        let is_unread = |log: &&Log| log.durable.unread().is_some() || log.standing == Standing::Unknown;
-        let unread: Vec<_> = self.registry.iter().filter(is_unread).map(|log| log.no).collect();
-        self.unread.extend(unread);
     }
 }

@@ -66,7 +66,7 @@ fn cites(peer: &Peer, at: EntryRef) -> BTreeSet<At> {
     let held = ledger.held_from_row(at, row).expect("a stored entry");
     let reader = EntryReader::new(&held.entry, ledger.place(at, &held.h_prev));
     let epoch = &ledger.space(ledger.registry.log(at.log).space).epochs[&reader.epoch()];
-    let earlier = ledger.named_by_card(at.log).expect("a card of a log that was read");
+    let earlier = ledger.logs.named_by_card(at.log, &ledger.spaces).expect("a card of a log that was read");
     let header = reader.open_header(&epoch.header_key, &earlier, &mut Codec::new());
     let header = header.expect("a header of an entry that was read");
     header.deps.iter().map(|dep| At { log: header.logs[dep.log as usize], seq: dep.seq, h: dep.h }).collect()

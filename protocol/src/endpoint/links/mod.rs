@@ -14,6 +14,7 @@ use crate::entropy::Entropy;
 use crate::event::{CloseReason, Event, Process};
 use crate::ids::{DeviceId, LinkId, LogNo, SpaceNo, UserId};
 use crate::ledger::{Ledger, View};
+use crate::logs::News;
 use crate::sealed::Invite;
 use crate::sync::Class;
 use crate::sync::session::Credit;
@@ -179,8 +180,14 @@ impl Links {
         }
     }
 
-    pub(super) fn handle_bytes(&mut self, ledger: &mut Ledger, id: LinkId, bytes: &[u8], events: &mut VecDeque<Event>) {
-        let Some(link) = self.links.get_mut(&id) else { return };
+    pub(super) fn handle_bytes(
+        &mut self,
+        ledger: &mut Ledger,
+        id: LinkId,
+        bytes: &[u8],
+        events: &mut VecDeque<Event>,
+    ) -> News {
+        let Some(link) = self.links.get_mut(&id) else { return News::default() };
         let now_us = ledger.now.mono_us;
         link.heard_us = now_us;
         link.probed = false;
@@ -201,7 +208,7 @@ impl Links {
         if let Err(reason) = outcome {
             self.end(id, reason, events);
         }
-        self.run(ledger, events);
+        self.run(ledger, events)
     }
 
     /// Ends a link: sends the code to the peer if there is a session, and tells the driver in any case.
@@ -238,15 +245,16 @@ impl Links {
         id: LinkId,
         out: &mut Vec<u8>,
         events: &mut VecDeque<Event>,
-    ) -> bool {
+    ) -> (bool, News) {
+        let mut news = News::default();
         loop {
             let (written, asks) = self.transmit(ledger, id, out, events);
             if written || asks {
-                self.run(ledger, events);
+                news.keep(((), self.run(ledger, events)));
             }
             // The requested data may be here already, and produce something to send.
             if written || !asks {
-                return written;
+                return (written, news);
             }
         }
     }

@@ -5,8 +5,9 @@
 use super::{Links, Open, State};
 use crate::event::{CloseReason, Event};
 use crate::ids::{LinkId, LogId, LogNo, SpaceNo};
-use crate::ledger::{Batch, Effect, Ledger, Refusal, Run, forks};
+use crate::ledger::Ledger;
 use crate::log::{ChainError, Head};
+use crate::logs::{self, Batch, Effect, News, Refusal, Run};
 use crate::sync::session::{Action, Taken};
 use crate::wire::close::CloseCode;
 use crate::wire::message as wire;
@@ -39,8 +40,9 @@ impl Links {
     }
 
     /// Carries out the actions of all sessions until none is left. Data that one session received goes into
-    /// one commit.
-    pub(in crate::endpoint) fn run(&mut self, ledger: &mut Ledger, events: &mut VecDeque<Event>) {
+    /// one commit. Returns the news of the logs, of which peers know already.
+    pub(in crate::endpoint) fn run(&mut self, ledger: &mut Ledger, events: &mut VecDeque<Event>) -> News {
+        let mut news = News::default();
         for id in self.ids() {
             let messages_max = ledger.config.limits.handshake_messages;
             if let Some(State::Open(open)) = self.links.get(&id).map(|link| &link.state)
@@ -54,18 +56,19 @@ impl Links {
             {
                 if let Action::Pong { nonce } = action {
                     self.handle_alive(id, nonce.min(ledger.now.mono_us), events);
-                } else if let Err(reason) = open.carry_out(ledger, id, action, &mut batch, events) {
+                } else if let Err(reason) = open.carry_out(ledger, id, action, &mut batch, &mut news, events) {
                     self.end(id, reason, events);
                 }
             }
             ledger.submit(batch);
-            for (log, seq, h) in core::mem::take(&mut ledger.wanted) {
+            for (log, seq, h) in core::mem::take(&mut news.wanted) {
                 let space = ledger.registry.log(log).space;
                 for open in self.sessions().filter(|open| open.spaces.contains(&space)) {
                     open.with(ledger, |session, view| session.want_history(view, log, (seq, h)));
                 }
             }
         }
+        news
     }
 
     /// Reports that a log's durable state moved: every session may have something to send.
@@ -124,34 +127,25 @@ impl Open {
         id: LinkId,
         action: Action,
         batch: &mut Batch,
+        news: &mut News,
         events: &mut VecDeque<Event>,
     ) -> Result<(), CloseReason> {
         match action {
             Action::Read { log, from, bytes_max } => self.serve(ledger, id, log, from, bytes_max),
             Action::Received { log, card, run, .. } => {
-                let run = Run {
-                    log,
-                    card,
-                    start: run.start,
-                    h_prev: run.h_prev,
-                    entries: run.entries,
-                    signature: run.signature,
-                };
-                let no = match ledger.accept(&run, batch) {
-                    Ok(no) => no,
-                    Err(Refusal::Forked) => {
-                        let Some(no) = ledger.registry.by_id(&log) else { return Ok(()) };
-                        self.with(ledger, |session, view| session.handle_refused(view, no));
-                        return Ok(());
-                    }
-                    Err(refusal) => return Err(CloseReason::Ours(close_code(refusal))),
-                };
-                batch.effects.push(Effect::Received { link: id, log: no });
+                let run = received(log, card, run);
+                let taken = ledger.accept(&run, batch).map_err(|refusal| CloseReason::Ours(close_code(refusal)))?;
+                if let logs::Taken::Yes(no) = news.keep(taken) {
+                    batch.effects.push(Effect::Received { link: id, log: no });
+                } else if let Some(no) = ledger.registry.by_id(&log) {
+                    self.with(ledger, |session, view| session.handle_refused(view, no));
+                }
             }
             Action::ReceivedHead { log, card, seq, h, signature, .. } => {
-                let no = ledger
+                let taken = ledger
                     .accept_head(log, card.as_ref(), Head { seq, h, signature }, batch)
                     .map_err(|refusal| CloseReason::Ours(close_code(refusal)))?;
+                let no = news.keep(taken);
                 batch.effects.push(Effect::Received { link: id, log: no });
             }
             Action::Acked { log, seq } => {
@@ -164,7 +158,7 @@ impl Open {
                 self.serve_branch(ledger, id, history, from, bytes_max);
             }
             Action::ReceivedBranch { log, card, run, after } => {
-                self.take_branch(ledger, log, card, run, after, batch)?;
+                self.take_branch(ledger, &received(log, card, run), after, batch, news)?;
             }
             Action::Mismatch { space } => events.push_back(Event::Mismatch { space }),
             Action::Gone { .. } | Action::App { .. } | Action::Pong { .. } => {}
@@ -180,19 +174,17 @@ impl Open {
     fn take_branch(
         &mut self,
         ledger: &mut Ledger,
-        log: LogId,
-        card: Option<Bytes>,
-        run: wire::Run,
+        run: &Run,
         after: Option<u64>,
         batch: &mut Batch,
+        news: &mut News,
     ) -> Result<(), CloseReason> {
         let (start, end) = (run.start, run.end());
-        let run = Run { log, card, start, h_prev: run.h_prev, entries: run.entries, signature: run.signature };
-        let taken = match ledger.accept_branch(&run, after, batch) {
-            Ok(forks::Taken::Yes(_)) => Taken::Yes,
-            Ok(forks::Taken::Detached) => Taken::Detached,
-            Ok(forks::Taken::Later) => Taken::Later,
-            Err(Refusal::Forked) => Taken::No,
+        let taken = match ledger.accept_branch(run, after, batch).map(|taken| news.keep(taken)) {
+            Ok(logs::Taken::Yes(_)) => Taken::Yes,
+            Ok(logs::Taken::Detached) => Taken::Detached,
+            Ok(logs::Taken::Later) => Taken::Later,
+            Ok(logs::Taken::No) => Taken::No,
             // The card comes with the log's start, which may be in another history.
             Err(Refusal::NoCard) if start > 0 => Taken::Detached,
             Err(refusal) => return Err(CloseReason::Ours(close_code(refusal))),
@@ -211,12 +203,17 @@ impl Links {
     }
 }
 
+/// Names the log of a run.
+fn received(log: LogId, card: Option<Bytes>, run: wire::Run) -> Run {
+    Run { log, card, start: run.start, h_prev: run.h_prev, entries: run.entries, signature: run.signature }
+}
+
 const fn close_code(refusal: Refusal) -> CloseCode {
     match refusal {
         Refusal::Codec(_) => CloseCode::Malformed,
         Refusal::NoCard | Refusal::WrongCard => CloseCode::BadCard,
         Refusal::Chain(ChainError::BadHead) => CloseCode::BadSignature,
-        Refusal::Chain(_) | Refusal::Forked | Refusal::Partial => CloseCode::BadChain,
+        Refusal::Chain(_) | Refusal::Partial => CloseCode::BadChain,
         Refusal::Scattered => CloseCode::TooMuch,
     }
 }

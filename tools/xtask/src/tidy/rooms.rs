@@ -27,6 +27,7 @@ const ROOMS: &[&str] = &[
     "sync",
     "storage",
     "spaces",
+    "logs",
     "ledger",
     "event",
     "documents",

@@ -3,9 +3,9 @@
 use super::{Branch, Log, Owner, RANGES_MAX, Standing};
 use crate::codec::{CodecError, Reader, Write};
 use crate::ids::{DeviceId, LogNo, PartNo, SpaceNo};
-use crate::ledger::progress::{EDGES_MAX, Edge, Progress};
 use crate::log::card::LogCard;
 use crate::log::head::Head;
+use crate::logs::progress::{EDGES_MAX, Edge, Progress};
 use crate::storage::rows::{log_key, number, put};
 use crate::storage::{Op, Table};
 use crate::sync::ranges::Ranges;

@@ -6,25 +6,25 @@
 
 use super::entry_cache::Held;
 use super::forks::short;
-use super::opened::Opened;
+use super::opened::Opener;
 use super::registry::Standing;
-use super::{Batch, Effect, Ledger, Touch, Work};
+use super::{Batch, Effect, Logs, Touch};
 use crate::codec::CodecError;
 use crate::ids::{DocRef, EntryRef, EpochId, LogId, LogNo, PartNo};
+use crate::log::Lane;
 use crate::log::compress::DecompressError;
 use crate::log::entry::{Entry, FLAG_OPEN};
 use crate::log::header::{EntryKind, Header, Item, KeyRef};
 use crate::log::owner::OpenedOwner;
 use crate::log::read::{EntryReader, OpenError, part_of};
 use crate::log::write::{BODY_BYTES_MAX, Place};
-use crate::log::{Codec, Lane};
 use crate::sealed::{Seed, TAG_BYTES};
-use crate::spaces::Epoch;
 use crate::spaces::record::decode_records;
-use crate::storage::rows::{IndexRow, entry_key, list, log_key};
+use crate::spaces::{Epoch, Spaces};
+use crate::storage::rows::{IndexRow, entry_key, entry_seq, list, log_key};
 use crate::storage::{Row, Scan, Table};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Number of documents in one commit after which further entries are read in the next, which bounds its
@@ -43,13 +43,33 @@ enum Reading {
 /// Data keys, by the entry and section of their key box.
 pub(crate) type BodyKeys = BTreeMap<(EntryRef, u32), Seed>;
 
-impl Ledger {
+/// State of the reading of held entries.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    /// Logs with entries that wait to be read; `reading` are those with a scan under way.
+    pub(super) unread: BTreeSet<LogNo>,
+    reading: BTreeSet<LogNo>,
+    /// Logs whose unread entries must be requested from the store.
+    waking: BTreeSet<LogNo>,
+    /// True if something was learned that may make unread entries readable.
+    pub(super) woken: bool,
+    /// Number of commits under way that index each document: its value in memory is not the newest.
+    indexing: BTreeMap<DocRef, usize>,
+}
+
+impl Logs {
     /// Reads freshly staged entries in the same batch, as far as possible now.
-    pub(super) fn read_entries(&mut self, no: LogNo, fresh: &[(EntryRef, Held)], batch: &mut Batch) {
+    pub(super) fn read_entries(
+        &mut self,
+        no: LogNo,
+        fresh: &[(EntryRef, Held)],
+        spaces: &mut Spaces,
+        batch: &mut Batch,
+    ) {
         let (space, control) = (self.registry.log(no).space, self.registry.log(no).control);
         if control {
             let records = fresh.iter().filter_map(|(_, held)| held.entry.open_section()).map(AsRef::as_ref).collect();
-            self.woken |= self.spaces.learn_epochs(space, records, &mut batch.ops);
+            self.reader.woken |= spaces.learn_epochs(space, records, &mut batch.ops);
         }
         let mut docs = Vec::new();
         for (at, held) in fresh {
@@ -57,86 +77,119 @@ impl Ledger {
             if (unread_before && control) || docs.len() >= INDEXED_MAX {
                 break;
             }
-            match self.read_entry(*at, held, &mut docs, batch) {
+            match self.read_entry(*at, held, &mut docs, spaces, batch) {
                 Reading::Done => {
                     self.registry.log_mut(no).staged_mut().indexed.insert(at.seq..=at.seq);
                     batch.touch(no, false);
                     // Other logs may wait for these control records.
-                    self.woken |= control;
+                    self.reader.woken |= control;
                 }
                 Reading::Blocked => break,
             }
         }
         if !docs.is_empty() {
-            batch.effects.push(self.indexing(docs));
+            let effect = self.indexing(docs);
+            batch.effects.push(effect);
         }
         if self.registry.log(no).staged().unread().is_some() {
-            self.unread.insert(no);
+            self.reader.unread.insert(no);
         }
     }
 
-    /// Asks the store for the unread entries of all logs, if something was learned that may make them
-    /// readable.
-    pub(crate) fn poll_unread(&mut self) {
-        if core::mem::take(&mut self.woken) {
-            self.waking.clone_from(&self.unread);
+    /// Wakes all logs with unread entries, if something was learned that may make them readable.
+    pub(crate) fn wake_unread(&mut self) {
+        if core::mem::take(&mut self.reader.woken) {
+            self.reader.waking.clone_from(&self.reader.unread);
         }
-        while !reached!(Reading, self.reading.len() >= READING_MAX)
-            && let Some(no) = self.waking.pop_first()
+    }
+
+    /// Returns the next log that is awake, as long as few are read back at one time.
+    pub(crate) fn next_awake(&mut self) -> Option<LogNo> {
+        while !reached!(Reading, self.reader.reading.len() >= READING_MAX)
+            && let Some(no) = self.reader.waking.pop_first()
         {
-            if !self.reading.contains(&no) {
-                self.read_on(no);
+            if !self.reader.reading.contains(&no) {
+                return Some(no);
             }
         }
+        None
     }
 
     /// Notes that a log's entries became durable: entries that could not be read on arrival may be readable
     /// by now.
     pub(super) fn wake(&mut self, no: LogNo) {
-        if self.unread.contains(&no) {
-            self.waking.insert(no);
+        if self.reader.unread.contains(&no) {
+            self.reader.waking.insert(no);
         }
     }
 
-    fn read_on(&mut self, no: LogNo) {
+    /// Returns the read of a log's unread entries, if they can be read now.
+    pub(crate) fn read_on(&mut self, no: LogNo, spaces: &mut Spaces, batch: &mut Batch) -> Option<Scan> {
         let log = self.registry.log(no);
         let Some(seq) = log.staged().unread() else {
             // For a head alone, the owner is needed: it determines which of a device's entries are its
             // newest.
-            if self.may_read(no) {
-                self.unread.remove(&no);
+            if self.may_read(no, spaces, batch) {
+                self.reader.unread.remove(&no);
             }
-            return;
+            return None;
         };
         // Entries that are not durable yet cannot be read back: their commit will wake the log.
-        if !log.durable.held.contains(seq) || !self.may_read(no) {
-            return;
+        if !log.durable.held.contains(seq) || !self.may_read(no, spaces, batch) {
+            return None;
         }
-        self.reading.insert(no);
+        self.reader.reading.insert(no);
         let from = entry_key(EntryRef { log: no, seq });
         let to = log_key(LogNo(no.0 + 1));
-        self.store.scan(Scan::of(Table::Entry, from, to, self.config.steps.read_bytes), Work::Entries(no));
+        Some(Scan::of(Table::Entry, from, to, self.steps.read_bytes))
     }
 
-    /// Takes requested entries.
-    pub(crate) fn handle_entries(&mut self, no: LogNo, rows: &[Row]) {
-        self.reading.remove(&no);
+    /// Takes requested entries. They must be durable before more are read: their commit wakes the log again.
+    pub(crate) fn take_entries(&mut self, no: LogNo, rows: &[Row], spaces: &mut Spaces, batch: &mut Batch) {
+        self.reader.reading.remove(&no);
         let mut fresh = Vec::new();
         for (row_key, row) in rows {
-            let Ok(seq) = crate::storage::rows::entry_seq(row_key) else { continue };
+            let Ok(seq) = entry_seq(row_key) else { continue };
             let at = EntryRef { log: no, seq };
             if self.registry.log(no).staged().indexed.contains(seq) {
                 continue;
             }
             fresh.extend(self.held_from_row(at, row).ok().map(|held| (at, held)));
         }
-        let mut batch = Batch::default();
-        self.read_entries(no, &fresh, &mut batch);
-        self.submit(batch);
-        // The entries read here must be durable before more are read: their commit wakes the log again.
+        self.read_entries(no, &fresh, spaces, batch);
         if self.registry.log(no).staged().unread().is_none() {
-            self.unread.remove(&no);
+            self.reader.unread.remove(&no);
         }
+    }
+
+    /// Returns the effect of a commit that indexes these sections.
+    pub(crate) fn indexing(&mut self, rows: Vec<(DocRef, IndexRow)>) -> Effect {
+        for (doc, _) in &rows {
+            *self.reader.indexing.entry(*doc).or_default() += 1;
+        }
+        Effect::Indexed(rows)
+    }
+
+    /// Notes that the commit of these sections is durable.
+    pub(crate) fn indexed(&mut self, rows: &[(DocRef, IndexRow)]) {
+        for (doc, _) in rows {
+            if let Some(count) = self.reader.indexing.get_mut(doc) {
+                *count -= 1;
+                if *count == 0 {
+                    self.reader.indexing.remove(doc);
+                }
+            }
+        }
+    }
+
+    /// Returns whether a commit under way indexes sections of a document.
+    pub(crate) fn is_indexing(&self, doc: DocRef) -> bool {
+        self.reader.indexing.contains_key(&doc)
+    }
+
+    /// Returns the documents of which a commit under way indexes sections.
+    pub(crate) fn indexing_docs(&self) -> impl Iterator<Item = DocRef> {
+        self.reader.indexing.keys().copied()
     }
 
     fn read_entry(
@@ -144,14 +197,15 @@ impl Ledger {
         at: EntryRef,
         held: &Held,
         docs: &mut Vec<(DocRef, IndexRow)>,
+        spaces: &mut Spaces,
         batch: &mut Batch,
     ) -> Reading {
         let log = self.registry.log(at.log);
         let (space, control, card_epoch) = (log.space, log.control, log.place().epoch);
-        if !self.space(space).epochs.contains_key(&card_epoch) {
-            return self.blocked_by(at.log, card_epoch);
+        if !spaces.space(space).epochs.contains_key(&card_epoch) {
+            return self.blocked_by(at.log, card_epoch, spaces);
         }
-        let owner = match self.resolve(at.log, &[], batch) {
+        let owner = match self.resolve(at.log, &[], spaces, batch) {
             Standing::Refused => return Reading::Done,
             Standing::Owned(owner) => Some(owner),
             // The first entry of a control log may introduce the device that writes it.
@@ -161,11 +215,11 @@ impl Ledger {
         let entry = &held.entry;
         let reader = EntryReader::new(entry, self.place(at, &held.h_prev));
         let epoch_id = reader.epoch();
-        let Some(earlier) = self.earlier(at.log) else { return Reading::Blocked };
-        let Some(epoch) = self.spaces.space(space).epochs.get(&epoch_id) else {
-            return self.blocked_by(at.log, epoch_id);
+        let Some(earlier) = self.earlier(at.log, spaces) else { return Reading::Blocked };
+        let Some(epoch) = spaces.space(space).epochs.get(&epoch_id) else {
+            return self.blocked_by(at.log, epoch_id, spaces);
         };
-        let header = reader.open_header(&epoch.header_key, &earlier, &mut self.codec);
+        let header = reader.open_header(&epoch.header_key, &earlier, &mut self.opener.codec);
         // An author who holds the key and writes an entry that does not open harms only this entry: it is
         // ignored.
         let Ok(header) = header else { return Reading::Done };
@@ -176,22 +230,22 @@ impl Ledger {
         if control {
             let section = if entry.flags() & FLAG_OPEN != 0 { 2 } else { 1 };
             let records = reader
-                .open_records(section, &epoch.records_key, &mut self.codec)
+                .open_records(section, &epoch.records_key, &mut self.opener.codec)
                 .ok()
                 .and_then(|bytes| decode_records(&bytes).ok())
                 .unwrap_or_default();
-            let author = match owner.map_or_else(|| self.resolve(at.log, &records, batch), Standing::Owned) {
+            let author = match owner.map_or_else(|| self.resolve(at.log, &records, spaces, batch), Standing::Owned) {
                 Standing::Owned(owner) => owner.device,
                 Standing::Refused => return Reading::Done,
                 Standing::Unknown => return Reading::Blocked,
             };
-            self.spaces.trust_epoch(space, &epoch_id, &mut batch.ops);
-            self.spaces.apply(space, author, &records, &mut batch.ops);
+            spaces.trust_epoch(space, &epoch_id, &mut batch.ops);
+            spaces.apply(space, author, &records, &mut batch.ops);
             batch.effects.push(Effect::SpaceChanged(space));
             return Reading::Done;
         }
         let Some(owner) = owner else { return Reading::Blocked };
-        self.note_citations(at.log, &header);
+        self.note_citations(at.log, &header, spaces);
         match header.kind {
             EntryKind::Update => self.index(at, held, owner.partition, &header, docs, batch),
             EntryKind::LogClose => self.registry.log_mut(at.log).closed = true,
@@ -208,27 +262,25 @@ impl Ledger {
 
     /// Marks a log's entries as blocked by a key. The key is requested if the log's owner is known, or if the
     /// log is one of control.
-    fn blocked_by(&mut self, no: LogNo, epoch: EpochId) -> Reading {
+    fn blocked_by(&mut self, no: LogNo, epoch: EpochId, spaces: &mut Spaces) -> Reading {
         let log = self.registry.log(no);
         let (space, owner) = (log.space, log.owner().map(|owner| owner.device));
         if owner.is_some() || log.control {
-            self.woken |= self.spaces.mark_epoch_missing(space, epoch, owner);
+            self.reader.woken |= spaces.mark_epoch_missing(space, epoch, owner);
         }
         Reading::Blocked
     }
 
     /// Returns whether entries of a log could be read now: its epoch's key and its owner are known.
-    fn may_read(&mut self, no: LogNo) -> bool {
+    fn may_read(&mut self, no: LogNo, spaces: &mut Spaces, batch: &mut Batch) -> bool {
         if self.registry.log(no).control || self.registry.log(no).standing == Standing::Refused {
             return true;
         }
-        let mut batch = Batch::default();
-        let standing = self.resolve(no, &[], &mut batch);
-        self.submit(batch);
+        let standing = self.resolve(no, &[], spaces, batch);
         if standing == Standing::Unknown {
             let epoch = self.registry.log(no).place().epoch;
-            if !self.space(self.registry.log(no).space).epochs.contains_key(&epoch) {
-                self.blocked_by(no, epoch);
+            if !spaces.space(self.registry.log(no).space).epochs.contains_key(&epoch) {
+                self.blocked_by(no, epoch, spaces);
             }
         }
         standing != Standing::Unknown
@@ -279,7 +331,7 @@ impl Ledger {
             // made the same document before.
             let is_here = held.entry.sections().get(item.section as usize).is_some_and(|body| body.present().is_some());
             let imported = is_here && item.new_in.is_some() && self.registry.log(at.log).lane == Lane::Bulk;
-            self.drop_cached(doc, Touch { here: false, may_delete: !imported }, batch);
+            batch.drop_value(doc, Touch { here: false, may_delete: !imported });
             docs.push((doc, row));
         }
     }
@@ -296,9 +348,15 @@ impl Ledger {
     }
 
     /// Opens a key box of an entry.
-    pub(crate) fn open_key_box(&self, at: EntryRef, section: u32, held: &Held) -> Result<[u8; 16], OpenError> {
+    pub(crate) fn open_key_box(
+        &self,
+        at: EntryRef,
+        section: u32,
+        held: &Held,
+        spaces: &Spaces,
+    ) -> Result<[u8; 16], OpenError> {
         let reader = EntryReader::new(&held.entry, self.place(at, &held.h_prev));
-        let epoch = self.epoch_of(at, &reader)?;
+        let epoch = self.epoch_of(at, &reader, spaces)?;
         reader.open_key_box(section, &epoch.key_box_key)
     }
 
@@ -310,13 +368,14 @@ impl Ledger {
         held: &Held,
         boxed: Option<&Seed>,
         plain_max: usize,
+        spaces: &Spaces,
     ) -> Result<Vec<u8>, OpenError> {
-        let (mut codec, mut opened) = (core::mem::take(&mut self.codec), core::mem::take(&mut self.kept));
+        let mut opener = core::mem::take(&mut self.opener);
         let body = match row.part {
-            None => self.open_section(row, held, boxed, plain_max, &mut codec, &mut opened),
-            Some(_) => self.open_part(row, held, boxed, plain_max, &mut codec, &mut opened),
+            None => self.open_section(row, held, boxed, plain_max, spaces, &mut opener),
+            Some(_) => self.open_part(row, held, boxed, plain_max, spaces, &mut opener),
         };
-        (self.codec, self.kept) = (codec, opened);
+        self.opener = opener;
         body
     }
 
@@ -328,19 +387,19 @@ impl Ledger {
         held: &Held,
         boxed: Option<&Seed>,
         plain_max: usize,
-        codec: &mut Codec,
-        opened: &mut Opened,
+        spaces: &Spaces,
+        opener: &mut Opener,
     ) -> Result<Vec<u8>, OpenError> {
         // Everything in the row but the part determines the section.
         let of = IndexRow { part: None, ..*row };
-        let section = match opened.shared.take() {
+        let section = match opener.kept.shared.take() {
             Some((open, section)) if open == of && held.entry.sections()[row.section as usize].present().is_some() => {
                 section
             }
-            _ => self.open_section(&of, held, boxed, BODY_BYTES_MAX, codec, opened)?,
+            _ => self.open_section(&of, held, boxed, BODY_BYTES_MAX, spaces, opener)?,
         };
         let body = part_of(&section, row.part.unwrap_or_default()).map(<[u8]>::to_vec).map_err(DecompressError::Frame);
-        opened.shared = Some((of, section));
+        opener.kept.shared = Some((of, section));
         let body = body?;
         let too_long = DecompressError::Frame(CodecError::OutOfRange("part length"));
         if body.len() > plain_max { Err(too_long.into()) } else { Ok(body) }
@@ -352,60 +411,65 @@ impl Ledger {
         held: &Held,
         boxed: Option<&Seed>,
         plain_max: usize,
-        codec: &mut Codec,
-        opened: &mut Opened,
+        spaces: &Spaces,
+        opener: &mut Opener,
     ) -> Result<Vec<u8>, OpenError> {
         let reader = EntryReader::new(&held.entry, self.place(row.entry, &held.h_prev));
-        let epoch = self.epoch_of(row.entry, &reader)?;
+        let epoch = self.epoch_of(row.entry, &reader, spaces)?;
         let of = (row.entry, short(&held.h));
         let dictionary = match row.dictionary {
             None => None,
-            Some(section) => Some(match opened.dictionary(of, section) {
+            Some(section) => Some(match opener.kept.dictionary(of, section) {
                 Some(dictionary) => dictionary,
                 None => {
-                    let bytes = reader.open_records(section, &epoch.records_key, codec)?;
-                    opened.keep_dictionary(of, section, bytes)
+                    let bytes = reader.open_records(section, &epoch.records_key, &mut opener.codec)?;
+                    opener.kept.keep_dictionary(of, section, bytes)
                 }
             }),
         };
         let reader = reader.within(plain_max);
         match boxed {
-            Some(boxed) => reader.open_body(row.section, &opened.seed(boxed, row.node), dictionary.as_deref(), codec),
-            None => reader.open_records(row.section, &epoch.records_key, codec),
+            Some(boxed) => reader.open_body(
+                row.section,
+                &opener.kept.seed(boxed, row.node),
+                dictionary.as_deref(),
+                &mut opener.codec,
+            ),
+            None => reader.open_records(row.section, &epoch.records_key, &mut opener.codec),
         }
     }
 
     /// Opens the header of a stored entry.
-    pub(crate) fn header_of(&mut self, at: EntryRef, reader: &EntryReader<'_>) -> Option<Header> {
+    pub(crate) fn header_of(&mut self, at: EntryRef, reader: &EntryReader<'_>, spaces: &Spaces) -> Option<Header> {
         let space = self.registry.log(at.log).space;
-        let earlier = self.earlier(at.log)?;
-        let epoch = self.spaces.space(space).epochs.get(&reader.epoch())?;
-        reader.open_header(&epoch.header_key, &earlier, &mut self.codec).ok()
+        let earlier = self.earlier(at.log, spaces)?;
+        let epoch = spaces.space(space).epochs.get(&reader.epoch())?;
+        reader.open_header(&epoch.header_key, &earlier, &mut self.opener.codec).ok()
     }
 
     /// Returns the logs that a log's card names: headers in the log number them first. `None` while its owner
     /// box cannot be opened.
-    pub(crate) fn earlier(&mut self, no: LogNo) -> Option<Arc<[LogId]>> {
-        if let Some((_, earlier)) = self.opened.as_ref().filter(|(of, _)| *of == no) {
+    pub(super) fn earlier(&mut self, no: LogNo, spaces: &Spaces) -> Option<Arc<[LogId]>> {
+        if let Some((_, earlier)) = self.named.as_ref().filter(|(of, _)| *of == no) {
             return Some(Arc::clone(earlier));
         }
-        let earlier = self.named_by_card(no)?;
-        self.opened = Some((no, Arc::clone(&earlier)));
+        let earlier = self.named_by_card(no, spaces)?;
+        self.named = Some((no, Arc::clone(&earlier)));
         Some(earlier)
     }
 
     /// Reads the same logs from the card.
-    pub(crate) fn named_by_card(&self, no: LogNo) -> Option<Arc<[LogId]>> {
+    pub(crate) fn named_by_card(&self, no: LogNo, spaces: &Spaces) -> Option<Arc<[LogId]>> {
         let log = self.registry.log(no);
         let card = log.card();
-        let epoch = self.space(log.space).epochs.get(&card.place.epoch)?;
+        let epoch = spaces.space(log.space).epochs.get(&card.place.epoch)?;
         let opened = OpenedOwner::open(&card.place, &card.owner_box, &epoch.owner_key).ok()?;
         Some(opened.earlier().collect())
     }
 
-    fn epoch_of(&self, at: EntryRef, reader: &EntryReader<'_>) -> Result<&Epoch, OpenError> {
+    fn epoch_of<'a>(&self, at: EntryRef, reader: &EntryReader<'_>, spaces: &'a Spaces) -> Result<&'a Epoch, OpenError> {
         let space = self.registry.log(at.log).space;
-        self.space(space).epochs.get(&reader.epoch()).ok_or(OpenError::Sealed)
+        spaces.space(space).epochs.get(&reader.epoch()).ok_or(OpenError::Sealed)
     }
 }
 

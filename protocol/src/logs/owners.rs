@@ -2,36 +2,37 @@
 //! (`spec/access.md`).
 
 use super::registry::{Owner, Standing};
-use super::{Batch, Ledger};
+use super::{Batch, Logs};
 use crate::ids::{LogNo, PartNo};
 use crate::log::owner::{FOUNDER_GRANT, LogOwner, OpenedOwner};
+use crate::spaces::Spaces;
 use crate::spaces::record::Record;
 
-impl Ledger {
+impl Logs {
     /// Determines the owner of a log from its card. `records` are those of the current control entry, which
     /// may introduce the device. An owner that cannot be determined yet stays unknown and is tried again when
     /// control grows.
-    pub(super) fn resolve(&mut self, no: LogNo, records: &[Record], batch: &mut Batch) -> Standing {
+    pub(super) fn resolve(&mut self, no: LogNo, records: &[Record], spaces: &Spaces, batch: &mut Batch) -> Standing {
         let log = self.registry.log(no);
         if log.standing != Standing::Unknown {
             return log.standing;
         }
         let card = log.card();
-        let space = self.space(log.space);
+        let space = spaces.space(log.space);
         // The cheap checks come first: a log that stays unknown is tried again and again.
         let Some(epoch) = space.epochs.get(&card.place.epoch) else { return Standing::Unknown };
         let Some(partition) = space.tokens.get(&card.place.partition_token).copied() else { return Standing::Unknown };
         let Ok(opened) = OpenedOwner::open(&card.place, &card.owner_box, &epoch.owner_key) else {
             return self.refuse(no, batch);
         };
-        let Some(device) = self.spaces.known_device(space.no, &opened.device(), records) else {
+        let Some(device) = spaces.known_device(space.no, &opened.device(), records) else {
             return Standing::Unknown;
         };
         if card.verify_admission(&epoch.key.admission_key().verifying_key()).is_err() {
             return self.refuse(no, batch);
         }
         match opened.verify(&device).filter(|owner| owner.grant == FOUNDER_GRANT) {
-            Some(owner) => self.own(no, &owner, partition, batch),
+            Some(owner) => self.set_owner(no, &owner, partition, spaces, batch),
             None => self.refuse(no, batch),
         }
     }
@@ -42,7 +43,14 @@ impl Ledger {
 
     /// Records the owner of a log, and the logs of that device and partition before and after it. Names of
     /// other logs in its card, and its name in others' cards, are ignored.
-    fn own(&mut self, no: LogNo, owner: &LogOwner, partition: PartNo, batch: &mut Batch) -> Standing {
+    fn set_owner(
+        &mut self,
+        no: LogNo,
+        owner: &LogOwner,
+        partition: PartNo,
+        spaces: &Spaces,
+        batch: &mut Batch,
+    ) -> Standing {
         let here = Owner { device: owner.device, partition };
         let standing = self.set_standing(no, Standing::Owned(here), batch);
         let id = self.registry.log(no).id;
@@ -60,8 +68,8 @@ impl Ledger {
                 Some(_) | None => drop(self.expected.insert((prev.log, no))),
             }
         }
-        if owner.device == self.spaces.own.keys.device_id() && !self.registry.log(no).named {
-            self.unnamed.insert((partition, no));
+        if owner.device == spaces.own.keys.device_id() && !self.registry.log(no).named {
+            self.own.unnamed.insert((partition, no));
         }
         standing
     }
@@ -78,7 +86,7 @@ impl Ledger {
         }
         let part = log.owner().map(|owner| owner.partition);
         if let Some(part) = part {
-            self.unnamed.remove(&(part, before));
+            self.own.unnamed.remove(&(part, before));
         }
         batch.touch(before, false);
     }

@@ -5,6 +5,7 @@
 
 use crate::branch::{Part, Short};
 use crate::ids::EntryRef;
+use crate::log::Codec;
 use crate::sealed::{KeyNode, Seed, SeedWalk, node_seed};
 use crate::storage::rows::IndexRow;
 use std::collections::VecDeque;
@@ -18,6 +19,13 @@ type Of = (EntryRef, Short);
 
 /// A dictionary, by the section that it is in.
 type Dictionary = ((Of, u32), Arc<[u8]>);
+
+/// Decompressor of sections, with parts of those that were opened last.
+#[derive(Debug, Default)]
+pub(super) struct Opener {
+    pub(super) codec: Codec,
+    pub(super) kept: Opened,
+}
 
 #[derive(Debug, Default)]
 pub(super) struct Opened {

@@ -4,9 +4,11 @@
 //! section 2).
 
 use super::entry_cache::Held;
+use super::forks::short;
 use super::registry::{Owner, Standing};
-use super::{Batch, Ledger};
+use super::{Batch, Logs};
 use crate::branch::Short;
+use crate::entropy::Entropy;
 use crate::identity::{derive, partition_token};
 use crate::ids::{CollectionId, DocId, EntryRef, LogId, LogNo, PartNo, SpaceNo};
 use crate::log::card::{CardPlace, Lane, LogCard};
@@ -15,10 +17,13 @@ use crate::log::head::Head;
 use crate::log::header::{Dep, EntryKind, Header};
 use crate::log::owner::{FOUNDER_GRANT, LogOwner, PREV_MAX, Prev};
 use crate::log::write::{Place, Plain, SealError};
+use crate::log::{EntryBuilder, Weight};
+use crate::spaces::Spaces;
 use crate::spaces::record::{Record, encode_records};
 use crate::storage::rows::entry_row;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -29,7 +34,7 @@ pub(crate) struct Writing {
 }
 
 impl Writing {
-    /// Begins the header of an entry in a log whose card names these earlier logs ([`Ledger::earlier`]).
+    /// Begins the header of an entry in a log whose card names these earlier logs ([`Logs::own_earlier`]).
     pub(crate) fn new(kind: EntryKind, wall_ms: u64, earlier: &[LogId]) -> Self {
         Self { header: Header::after(kind, wall_ms, earlier) }
     }
@@ -78,16 +83,42 @@ pub(super) fn next_tips(tips: &[u8; 32], log: &LogId, seq: u64, h: &[u8; 32]) ->
     derive("cosmicsync own tips 1", &[tips, log.as_ref(), &seq.to_le_bytes(), h])
 }
 
-impl Ledger {
+/// Logs that this process writes.
+#[derive(Debug, Default)]
+pub(super) struct OwnLogs {
+    pub(super) signing: BTreeMap<LogNo, SigningKey>,
+    /// The live log that this process writes in each partition.
+    pub(super) live: BTreeMap<PartNo, LogNo>,
+    /// The control log that this process writes in each space.
+    pub(super) control: BTreeMap<SpaceNo, LogNo>,
+    /// Hash over the ends of all logs that this device wrote; an input of the next log key.
+    pub(super) tips: [u8; 32],
+    /// This device's earlier logs, by partition, that no card names yet.
+    pub(super) unnamed: BTreeSet<(PartNo, LogNo)>,
+    builder: EntryBuilder,
+    /// Bytes that this store wrote since its start, by use.
+    pub(super) written: Weight,
+}
+
+/// Sources of a new entry or log: keys of spaces, randomness and the clock.
+#[derive(Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) spaces: &'a Spaces,
+    pub(crate) entropy: &'a mut Entropy,
+    pub(crate) wall_ms: u64,
+}
+
+impl Logs {
     /// Seals an entry and stages it at the end of an own log. Returns its place.
     pub(crate) fn append(
         &mut self,
         no: LogNo,
         header: &Header,
         sections: &[Plain<'_>],
+        source: &mut Source<'_>,
         batch: &mut Batch,
     ) -> Result<EntryRef, SealError> {
-        let earlier = self.own_earlier(no);
+        let earlier = self.own_earlier(no, source.spaces);
         assert!(
             header.logs.is_empty() || header.logs[..header.known] == *earlier,
             "handles count from the card's logs"
@@ -99,12 +130,12 @@ impl Ledger {
             None => (0, chain::genesis(&log.id)),
         };
         let place = Place { log: log.id, card_epoch: log.place().epoch, seq, h_prev };
-        let randomness = self.entropy.bytes();
-        let space = self.spaces.space(log.space);
+        let randomness = source.entropy.bytes();
+        let space = source.spaces.space(log.space);
         let (_, epoch) = space.current_epoch().expect("a space that is written to has an epoch");
-        let sealed = self.builder.seal(&place, &epoch.keys(), &randomness, header, sections)?;
-        self.written += sealed.weight;
-        let signing = self.signing.get(&no).expect("an own log has its key");
+        let sealed = self.own.builder.seal(&place, &epoch.keys(), &randomness, header, sections)?;
+        self.own.written += sealed.weight;
+        let signing = self.own.signing.get(&no).expect("an own log has its key");
         let head = Head::sign(signing, &log.id, seq, sealed.h);
         let at = EntryRef { log: no, seq };
         let len = sealed.bytes.len() as u64;
@@ -115,16 +146,16 @@ impl Ledger {
         self.entry_cache.insert(at, held);
         let log = self.registry.log_mut(no);
         log.wrote = seq + 1;
-        log.stage_run(seq, h_prev, len, head, &self.config.steps, &mut batch.ops);
+        log.stage_run(seq, h_prev, len, head, &self.steps, &mut batch.ops);
         log.staged_mut().indexed.insert(seq..=seq);
         batch.touch(no, true);
-        self.note_citations(no, header);
+        self.note_citations(no, header, source.spaces);
         Ok(at)
     }
 
     /// Returns the logs that the card of an own log names.
-    pub(crate) fn own_earlier(&mut self, no: LogNo) -> Arc<[LogId]> {
-        self.earlier(no).expect("an own log's card opens")
+    pub(crate) fn own_earlier(&mut self, no: LogNo, spaces: &Spaces) -> Arc<[LogId]> {
+        self.earlier(no, spaces).expect("an own log's card opens")
     }
 
     /// Appends records to this process's control log of a space. Opens that log if needed.
@@ -133,32 +164,33 @@ impl Ledger {
         space: SpaceNo,
         records: &[Record],
         open: Option<Vec<u8>>,
+        source: &mut Source<'_>,
         batch: &mut Batch,
     ) -> Result<(), SealError> {
-        let no = match self.control_logs.get(&space) {
+        let no = match self.own.control.get(&space) {
             Some(no) => *no,
             None => {
-                let control = self.spaces.space(space).control().expect("every space has its control partition");
-                let no = self.open_log(control, Lane::Live, batch);
-                self.control_logs.insert(space, no);
+                let control = source.spaces.space(space).control().expect("every space has its control partition");
+                let no = self.open_log(control, Lane::Live, source, batch);
+                self.own.control.insert(space, no);
                 no
             }
         };
-        let header = Header::new(EntryKind::Control, self.now.wall_ms);
+        let header = Header::new(EntryKind::Control, source.wall_ms);
         let body = encode_records(records);
         let mut sections = Vec::new();
         sections.extend(open.as_deref().map(Plain::Open));
         sections.push(Plain::Records(&body));
-        self.append(no, &header, &sections, batch).map(|_| ())
+        self.append(no, &header, &sections, source, batch).map(|_| ())
     }
 
     /// Returns the live log of this process in a partition, after opening one if needed.
-    pub(crate) fn live_log(&mut self, part: PartNo, batch: &mut Batch) -> LogNo {
-        if let Some(no) = self.live.get(&part) {
+    pub(crate) fn live_log(&mut self, part: PartNo, source: &mut Source<'_>, batch: &mut Batch) -> LogNo {
+        if let Some(no) = self.own.live.get(&part) {
             return *no;
         }
-        let no = self.open_log(part, Lane::Live, batch);
-        self.live.insert(part, no);
+        let no = self.open_log(part, Lane::Live, source, batch);
+        self.own.live.insert(part, no);
         no
     }
 
@@ -168,28 +200,28 @@ impl Ledger {
         (log.mine, log.closed) = (false, true);
         let space = log.space;
         let owner = log.owner();
-        self.signing.remove(&no);
-        if self.control_logs.get(&space) == Some(&no) {
-            self.control_logs.remove(&space);
+        self.own.signing.remove(&no);
+        if self.own.control.get(&space) == Some(&no) {
+            self.own.control.remove(&space);
         }
-        self.live.retain(|_, live| *live != no);
-        self.unnamed.extend(owner.map(|owner| (owner.partition, no)));
+        self.own.live.retain(|_, live| *live != no);
+        self.own.unnamed.extend(owner.map(|owner| (owner.partition, no)));
     }
 
     /// Ends every live log, of content and of control. The next write opens another.
     pub(crate) fn end_live_logs(&mut self) {
-        let live: Vec<LogNo> = self.live.values().chain(self.control_logs.values()).copied().collect();
+        let live: Vec<LogNo> = self.own.live.values().chain(self.own.control.values()).copied().collect();
         live.into_iter().for_each(|no| self.end_log(no));
     }
 
     /// Opens a log: makes its key and its card, and stages its row.
     ///
     /// The key is kept in memory alone and dies with the process.
-    pub(crate) fn open_log(&mut self, part: PartNo, lane: Lane, batch: &mut Batch) -> LogNo {
-        let signing = self.next_log_key();
+    pub(crate) fn open_log(&mut self, part: PartNo, lane: Lane, source: &mut Source<'_>, batch: &mut Batch) -> LogNo {
+        let signing = self.next_log_key(source);
         let prev = self.take_unnamed(part, batch);
-        let partition = self.spaces.partition(part);
-        let space = self.spaces.space(partition.space);
+        let (own, partition) = (&source.spaces.own.keys, source.spaces.partition(part));
+        let space = source.spaces.space(partition.space);
         let (epoch_id, epoch) = space.current_epoch().expect("a space that is written to has an epoch");
         let place = CardPlace {
             log_pk: signing.verifying_key().to_bytes(),
@@ -198,9 +230,9 @@ impl Ledger {
             lane,
             epoch: *epoch_id,
         };
-        let device = self.spaces.own.keys.device_id();
+        let device = own.device_id();
         let owner = LogOwner { device, grant: FOUNDER_GRANT, prev: prev.iter().map(|(_, prev)| *prev).collect() };
-        let owner_box = owner.seal(&place, &self.spaces.own.keys, &epoch.owner_key);
+        let owner_box = owner.seal(&place, own, &epoch.owner_key);
         let card = LogCard::admit(place, owner_box, &epoch.key.admission_key());
         let mut card_bytes = Vec::with_capacity(LogCard::LEN_MAX.min(256 + prev.len() * 44));
         card.encode(&mut card_bytes);
@@ -209,7 +241,7 @@ impl Ledger {
         let log = self.registry.log_mut(no);
         log.mine = true;
         log.standing = Standing::Owned(Owner { device, partition: part });
-        self.signing.insert(no, signing);
+        self.own.signing.insert(no, signing);
         for (before, _) in prev {
             self.registry.log_mut(before).next = Some(no);
         }
@@ -219,30 +251,30 @@ impl Ledger {
 
     /// Makes the key of the next log from fresh randomness, the clock and the ends of all own logs, so that
     /// copied memory does not lead to the same key twice.
-    fn next_log_key(&mut self) -> SigningKey {
-        let drawn = Zeroizing::new(self.entropy.bytes::<32>());
-        let wall = self.now.wall_ms.to_le_bytes();
-        let parts: [&[u8]; 3] = [&self.tips, &wall, &*drawn];
+    fn next_log_key(&self, source: &mut Source<'_>) -> SigningKey {
+        let drawn = Zeroizing::new(source.entropy.bytes::<32>());
+        let wall = source.wall_ms.to_le_bytes();
+        let parts: [&[u8]; 3] = [&self.own.tips, &wall, &*drawn];
         let used = if planted!("log.key-repeats") { 1 } else { parts.len() };
         SigningKey::from_bytes(&Zeroizing::new(derive("cosmicsync log key 1", &parts[..used])))
     }
 
     /// Mixes the end of an own log into the input of the next log key.
     pub(super) fn mix_tip(&mut self, log: &LogId, seq: u64, h: &[u8; 32]) {
-        self.tips = next_tips(&self.tips, log, seq, h);
+        self.own.tips = next_tips(&self.own.tips, log, seq, h);
     }
 
     /// Returns the ends of this device's earlier logs of a partition that no card names yet, for the card
     /// that names them now.
     fn take_unnamed(&mut self, part: PartNo, batch: &mut Batch) -> Vec<(LogNo, Prev)> {
-        let of_part = self.unnamed.range((part, LogNo(0))..=(part, LogNo(u32::MAX))).map(|(_, no)| *no);
+        let of_part = self.own.unnamed.range((part, LogNo(0))..=(part, LogNo(u32::MAX))).map(|(_, no)| *no);
         let ended = |no: LogNo| {
             let tip = self.registry.log(no).staged().tip?;
-            Some((no, Prev { log: self.registry.log(no).id, seq: tip.seq, h: super::forks::short(&tip.h) }))
+            Some((no, Prev { log: self.registry.log(no).id, seq: tip.seq, h: short(&tip.h) }))
         };
         let prev: Vec<(LogNo, Prev)> = of_part.filter_map(ended).take(PREV_MAX).collect();
         for (no, _) in &prev {
-            self.unnamed.remove(&(part, *no));
+            self.own.unnamed.remove(&(part, *no));
             self.registry.log_mut(*no).named = true;
             batch.touch(*no, false);
         }
