@@ -106,3 +106,6 @@ impl Logs {
         self.registry.iter().any(in_part)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -225,3 +225,6 @@ impl Spaces {
         bodies_row(space, bodies)
     }
 }
+
+#[cfg(test)]
+mod tests;
