@@ -93,7 +93,7 @@ impl Catalog for View<'_> {
     }
 
     fn cursor(&self, space: SpaceNo) -> Option<Cursor> {
-        self.ledger.cursors.get(&(self.peer, space)).copied()
+        self.ledger.cursors.get(self.peer, space)
     }
 
     fn changed_since(&self, space: SpaceNo, position: u64, max: usize) -> Vec<(u64, LogNo)> {

@@ -6,6 +6,7 @@
 
 mod catalog;
 mod control;
+mod cursors;
 #[cfg(feature = "testkit")]
 mod image;
 mod making;
@@ -36,11 +37,12 @@ use crate::sealed::Seed;
 use crate::spaces::record::Record;
 use crate::spaces::{Partition, Space, SpaceError, Spaces};
 use crate::storage::queue::StoreQueue;
-use crate::storage::rows::{Doubt, FeedRow, IndexRow, META_FEED, cursor_row, delete, doc_key, doubt_key, put};
+use crate::storage::rows::{Doubt, FeedRow, IndexRow, META_FEED, delete, doc_key, doubt_key, put};
 use crate::storage::{Op, Row, StoreRequest, Table};
 use crate::sync::{Bodies, Cursor};
 use crate::time::Now;
 use bytes::Bytes;
+use cursors::Cursors;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -103,9 +105,7 @@ pub(crate) struct Ledger {
     pub(crate) instance: Instance,
     pub(crate) spaces: Spaces,
     pub(crate) logs: Logs,
-    cursors: BTreeMap<(DeviceId, SpaceNo), Cursor>,
-    /// Cursors for the next commit. A lost cursor only costs its peer a longer list of changes.
-    cursors_unsaved: BTreeSet<(DeviceId, SpaceNo)>,
+    cursors: Cursors,
     /// Documents that excluded entries touch; the documents module examines them.
     pub(crate) affected: BTreeSet<DocRef>,
     /// Materialised values for the next commit, with the collection of each deleted document. They are a
@@ -195,11 +195,7 @@ impl Ledger {
                 None => delete(Table::Tally, doubt_key(doc)),
             });
         }
-        for at in core::mem::take(&mut self.cursors_unsaved) {
-            if let Some(cursor) = self.cursors.get(&at) {
-                ops.push(cursor_row(&at.0, at.1, cursor));
-            }
-        }
+        ops.extend(self.cursors.take_unsaved());
     }
 
     /// Keeps a materialised value for the next commit, with the name of the collection if the document is
@@ -244,9 +240,7 @@ impl Ledger {
 
     /// Stores the position up to which a peer's journal was read.
     pub(crate) fn save_cursor(&mut self, peer: DeviceId, space: SpaceNo, cursor: Cursor) {
-        if self.cursors.insert((peer, space), cursor) != Some(cursor) {
-            self.cursors_unsaved.insert((peer, space));
-        }
+        self.cursors.set(peer, space, cursor);
     }
 
     pub(crate) fn set_bodies(&mut self, space: SpaceNo, bodies: Bodies) {

@@ -4,6 +4,7 @@
 //! or a document (`spec/storage.md`, section 4).
 
 use super::Ledger;
+use super::cursors::Cursors;
 use crate::codec::{CodecError, Reader};
 use crate::config::{Config, ConfigError};
 use crate::entropy::Entropy;
@@ -153,8 +154,7 @@ impl Ledger {
             instance: Instance(entropy.child("instance").bytes()),
             spaces: Spaces::new(OwnIdentity { keys, user: None }),
             logs,
-            cursors: BTreeMap::new(),
-            cursors_unsaved: BTreeSet::new(),
+            cursors: Cursors::default(),
             affected: BTreeSet::new(),
             cached: BTreeMap::new(),
             touched: super::Touched::default(),
@@ -172,7 +172,7 @@ impl Ledger {
             Table::Log => self.logs.restore(row_key, row),
             Table::Peer => {
                 let (at, cursor) = rows::decode_cursor(row_key, row)?;
-                self.cursors.insert(at, cursor);
+                self.cursors.restore(at, cursor);
                 Ok(())
             }
             Table::Entry
