@@ -319,12 +319,12 @@ impl Endpoint {
     /// Returns whether [`Self::view`] shows all that is stored of an open document: no entry is being read,
     /// indexed or held back.
     pub fn is_current(&self, doc: DocRef) -> bool {
-        !self.ledger.is_indexing(doc) && self.documents.is_current(doc)
+        !self.ledger.logs.is_indexing(doc) && self.documents.is_current(doc)
     }
 
     /// Returns the documents of a partition for which [`Self::is_current`] is false.
     pub fn lagging(&self, partition: PartNo) -> BTreeSet<DocRef> {
-        let docs = self.ledger.indexing_docs().chain(self.documents.lagging());
+        let docs = self.ledger.logs.indexing_docs().chain(self.documents.lagging());
         docs.filter(|doc| doc.partition == partition).collect()
     }
 
@@ -473,7 +473,7 @@ impl Endpoint {
         if self.ledger.choose_branches() {
             self.documents.rebuild(&mut self.ledger);
         }
-        if !self.ledger.is_choosing_branches() {
+        if !self.ledger.logs.is_choosing_branches() {
             self.documents.examine(&mut self.ledger);
         }
         self.documents.report_dropped(&mut self.events);

@@ -152,7 +152,7 @@ impl Endpoint {
         // A document that was opened before it existed is in memory, and empty.
         written.retain(|(doc, _)| self.documents.holds(*doc));
         if !written.is_empty() {
-            batch.effects.push(self.ledger.indexing(written));
+            batch.effects.push(self.ledger.logs.indexing(written));
         }
         Ok(self.documents.submit(&mut self.ledger, batch))
     }
@@ -192,7 +192,7 @@ impl Endpoint {
             name: space.name.clone(),
             devices: space.devices.keys().copied().collect(),
             readable: space.current_epoch().is_some(),
-            root: self.ledger.registry.summary(space.no).map_or([0; 16], |summary| summary.space.root()),
+            root: self.ledger.logs.registry.summary(space.no).map_or([0; 16], |summary| summary.space.root()),
             bodies: self.ledger.spaces.bodies(space.no),
         })
     }

@@ -110,19 +110,19 @@ impl Endpoint {
     pub fn stats(&self) -> Stats {
         Stats {
             links: self.links.info(),
-            logs: self.ledger.registry.len(),
+            logs: self.ledger.logs.registry.len(),
             open_docs: self.documents.len(),
             gathered: self.documents.gathered(),
             store_requests: self.ledger.store.under_way(),
             examining: self.documents.examining(&self.ledger),
-            recent: self.ledger.entry_cache.size(),
+            recent: self.ledger.logs.entry_cache.size(),
             written: self.ledger.logs.written(),
         }
     }
 
     /// Returns every log that is known here.
     pub fn logs(&self) -> impl Iterator<Item = LogInfo> {
-        self.ledger.registry.iter().map(|log| {
+        self.ledger.logs.registry.iter().map(|log| {
             // The entries that a history shares with its parent are held there.
             let base = log.branch().map_or(0, |branch| branch.base);
             let own =
@@ -147,17 +147,17 @@ impl Endpoint {
 
     /// Returns the id of a log that an answer of this endpoint named.
     pub fn log_id(&self, log: LogNo) -> Option<LogId> {
-        ((log.0 as usize) < self.ledger.registry.len()).then(|| self.ledger.registry.log(log).id)
+        ((log.0 as usize) < self.ledger.logs.registry.len()).then(|| self.ledger.logs.registry.log(log).id)
     }
 
     /// Returns the number of a log, if it is known here.
     pub fn log_no(&self, log: &LogId) -> Option<LogNo> {
-        self.ledger.registry.by_id(log)
+        self.ledger.logs.registry.by_id(log)
     }
 
     /// Returns whether this store writes, or wrote, a log.
     pub fn is_own_log(&self, log: LogNo) -> bool {
-        (log.0 as usize) < self.ledger.registry.len() && self.ledger.registry.log(log).mine
+        (log.0 as usize) < self.ledger.logs.registry.len() && self.ledger.logs.registry.log(log).mine
     }
 
     /// Returns the space of a partition; `None` if there is no such partition.
@@ -174,8 +174,8 @@ impl Endpoint {
     /// [`Table::Entry`](crate::storage::Table::Entry). `None` if the entry cannot be read here.
     pub fn entry_wall_ms(&mut self, at: EntryRef, row: &Bytes) -> Option<u64> {
         self.log_id(at.log)?;
-        let held = self.ledger.held_from_row(at, row).ok()?;
-        let reader = EntryReader::new(&held.entry, self.ledger.place(at, &held.h_prev));
+        let held = self.ledger.logs.held_from_row(at, row).ok()?;
+        let reader = EntryReader::new(&held.entry, self.ledger.logs.place(at, &held.h_prev));
         self.ledger.header_of(at, &reader).map(|header| header.wall_ms)
     }
 }

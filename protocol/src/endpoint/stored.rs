@@ -128,7 +128,7 @@ impl Endpoint {
                 }
                 Effect::Received { link, log } => self.links.handle_durable(&self.ledger, link, log),
                 Effect::Indexed(rows) => {
-                    self.ledger.indexed(&rows);
+                    self.ledger.logs.indexed(&rows);
                     self.documents.handle_indexed(&mut self.ledger, rows, &mut self.events);
                 }
                 Effect::Dropped(docs) => {

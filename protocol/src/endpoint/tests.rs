@@ -13,7 +13,7 @@ fn forge(peer: &mut Peer, doc: DocRef, update: impl FnOnce(u64) -> Vec<u8>) {
     let ledger = &mut peer.endpoint.ledger;
     let mut batch = Batch::default();
     let log = ledger.live_log(doc.partition, &mut batch);
-    let bytes = update(peer_id(&ledger.registry.log(log).id));
+    let bytes = update(peer_id(&ledger.logs.registry.log(log).id));
     let mut writing = Writing::new(EntryKind::Update, 0, &ledger.own_earlier(log));
     let key = KeyRef::here(1);
     writing.header.items.push(Item { doc: doc.doc, new_in: None, section: 2, part: None, key, dictionary: None });

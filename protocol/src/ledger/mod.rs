@@ -117,7 +117,7 @@ pub(crate) struct Ledger {
     pub(crate) store: StoreQueue<Work>,
 }
 
-/// Queries of the logs are queries of the ledger.
+/// Passes queries of the documents on to the logs.
 impl Deref for Ledger {
     type Target = Logs;
 
@@ -250,7 +250,7 @@ impl Ledger {
     }
 }
 
-/// Appending to the logs of this process.
+/// Appends to the logs of this process.
 impl Ledger {
     /// Calls the logs with the sources of new entries.
     fn write<R>(&mut self, work: impl FnOnce(&mut Logs, &mut Source<'_>) -> R) -> R {
@@ -296,7 +296,7 @@ impl Ledger {
     }
 }
 
-/// Taking in the entries of others.
+/// Takes in the entries of others.
 impl Ledger {
     /// Calls the logs with the surroundings of arriving data. Returns the result and the news.
     fn take<R>(
@@ -339,7 +339,7 @@ impl Ledger {
     }
 }
 
-/// Reading held entries.
+/// Reads held entries.
 impl Ledger {
     /// Asks the store for the unread entries of all logs, if something was learned that may make them
     /// readable.
@@ -391,7 +391,7 @@ impl Ledger {
     }
 }
 
-/// Publishing progress, and telling the histories of forked logs apart.
+/// Publishes progress, and tells the histories of forked logs apart.
 impl Ledger {
     /// Makes a log's progress the durable one. Returns the seq after the previously known head.
     pub(crate) fn publish(&mut self, log: LogNo, progress: Progress) -> u64 {

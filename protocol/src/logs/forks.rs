@@ -27,7 +27,7 @@ pub(crate) enum Taken {
     Detached,
     /// Hashes are still being collected: try again.
     Later,
-    /// The run belongs to another history than those that are held, and has no place yet, or none.
+    /// The run belongs to another history and is not taken, for now or for good.
     No,
 }
 

@@ -51,7 +51,7 @@ pub fn citations(peer: &Peer, docs: impl IntoIterator<Item = DocId>) -> Vec<Cite
         }
         for ((update, peer), at) in newest {
             let (entry, h) = by(peer, at);
-            let log = reader.endpoint.ledger().registry.log(entry.log).id;
+            let log = reader.endpoint.ledger().logs.registry.log(entry.log).id;
             builds_on.entry(update).or_default().insert(At { log, seq: entry.seq, h });
         }
     }
@@ -63,9 +63,9 @@ pub fn citations(peer: &Peer, docs: impl IntoIterator<Item = DocId>) -> Vec<Cite
 fn cites(peer: &Peer, at: EntryRef) -> BTreeSet<At> {
     let ledger: &Ledger = peer.endpoint.ledger();
     let row = &peer.store.rows()[&(Table::Entry, entry_key(at))];
-    let held = ledger.held_from_row(at, row).expect("a stored entry");
-    let reader = EntryReader::new(&held.entry, ledger.place(at, &held.h_prev));
-    let epoch = &ledger.space(ledger.registry.log(at.log).space).epochs[&reader.epoch()];
+    let held = ledger.logs.held_from_row(at, row).expect("a stored entry");
+    let reader = EntryReader::new(&held.entry, ledger.logs.place(at, &held.h_prev));
+    let epoch = &ledger.space(ledger.logs.registry.log(at.log).space).epochs[&reader.epoch()];
     let earlier = ledger.logs.named_by_card(at.log, &ledger.spaces).expect("a card of a log that was read");
     let header = reader.open_header(&epoch.header_key, &earlier, &mut Codec::new());
     let header = header.expect("a header of an entry that was read");

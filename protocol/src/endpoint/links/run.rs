@@ -40,7 +40,7 @@ impl Links {
     }
 
     /// Carries out the actions of all sessions until none is left. Data that one session received goes into
-    /// one commit. Returns the news of the logs, of which peers know already.
+    /// one commit. Returns the news of the logs; sessions request the wanted histories here.
     pub(in crate::endpoint) fn run(&mut self, ledger: &mut Ledger, events: &mut VecDeque<Event>) -> News {
         let mut news = News::default();
         for id in self.ids() {
@@ -62,7 +62,7 @@ impl Links {
             }
             ledger.submit(batch);
             for (log, seq, h) in core::mem::take(&mut news.wanted) {
-                let space = ledger.registry.log(log).space;
+                let space = ledger.logs.registry.log(log).space;
                 for open in self.sessions().filter(|open| open.spaces.contains(&space)) {
                     open.with(ledger, |session, view| session.want_history(view, log, (seq, h)));
                 }
@@ -73,7 +73,7 @@ impl Links {
 
     /// Reports that a log's durable state moved: every session may have something to send.
     pub(in crate::endpoint) fn handle_grown(&mut self, ledger: &Ledger, log: LogNo, from: u64) {
-        let space = ledger.registry.log(log).space;
+        let space = ledger.logs.registry.log(log).space;
         for open in self.sessions().filter(|open| open.spaces.contains(&space)) {
             open.with(ledger, |session, view| session.handle_grown(view, log, from));
         }
@@ -137,7 +137,7 @@ impl Open {
                 let taken = ledger.accept(&run, batch).map_err(|refusal| CloseReason::Ours(close_code(refusal)))?;
                 if let logs::Taken::Yes(no) = news.keep(taken) {
                     batch.effects.push(Effect::Received { link: id, log: no });
-                } else if let Some(no) = ledger.registry.by_id(&log) {
+                } else if let Some(no) = ledger.logs.registry.by_id(&log) {
                     self.with(ledger, |session, view| session.handle_refused(view, no));
                 }
             }
@@ -154,7 +154,7 @@ impl Open {
             Action::SaveCursor { .. } if planted!("cursor.unsaved") => {}
             Action::SaveCursor { space, cursor } => ledger.save_cursor(self.device, space, cursor),
             Action::ReadBranch { log, seq, h, from, bytes_max } => {
-                let history = ledger.history_with(log, seq, &h);
+                let history = ledger.logs.history_with(log, seq, &h);
                 self.serve_branch(ledger, id, history, from, bytes_max);
             }
             Action::ReceivedBranch { log, card, run, after } => {

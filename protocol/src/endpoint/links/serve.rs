@@ -37,7 +37,7 @@ impl Open {
     /// Reads a run of one history, starting with the first entry at or after `from` that is held under its
     /// number.
     pub(super) fn serve_branch(&mut self, ledger: &mut Ledger, link: LinkId, log: LogNo, from: u64, bytes_max: usize) {
-        let from = ledger.registry.log(log).durable.held.first_from(from).unwrap_or(from);
+        let from = ledger.logs.registry.log(log).durable.held.first_from(from).unwrap_or(from);
         match recent_run(ledger, log, from, bytes_max) {
             Some(run) => self.with(ledger, |session, view| session.handle_branch(view, Some(run))),
             None => {
@@ -106,21 +106,21 @@ impl Links {
 
 /// Returns the start of the next range of held entries after `from`.
 fn next_held(ledger: &Ledger, log: LogNo, from: u64) -> u64 {
-    let held = &ledger.registry.log(log).durable.held;
+    let held = &ledger.logs.registry.log(log).durable.held;
     held.iter()
         .map(|range| *range.start())
         .find(|start| *start > from)
-        .unwrap_or_else(|| ledger.registry.log(log).durable.tip.as_ref().map_or(from, |tip| tip.seq + 1))
+        .unwrap_or_else(|| ledger.logs.registry.log(log).durable.tip.as_ref().map_or(from, |tip| tip.seq + 1))
 }
 
 /// Returns a run that ends at the tip, if all of it is in memory.
 fn recent_run(ledger: &Ledger, log: LogNo, from: u64, bytes_max: usize) -> Option<Run> {
-    let tip = ledger.registry.log(log).durable.tip.as_ref()?;
+    let tip = ledger.logs.registry.log(log).durable.tip.as_ref()?;
     let mut entries = Vec::new();
     let mut bytes = 0;
     let mut h_prev = None;
     for seq in from..=tip.seq {
-        let held = ledger.entry_cache.get(EntryRef { log, seq })?;
+        let held = ledger.logs.entry_cache.get(EntryRef { log, seq })?;
         bytes += held.bytes.len();
         if bytes > bytes_max && seq > from {
             return None;
@@ -133,7 +133,7 @@ fn recent_run(ledger: &Ledger, log: LogNo, from: u64, bytes_max: usize) -> Optio
 
 /// Returns a run that ends at the last head within the limit, or at the first one beyond.
 fn stored_run(ledger: &Ledger, log: LogNo, serving: &Serving) -> Option<Run> {
-    let tip = ledger.registry.log(log).durable.tip.as_ref()?;
+    let tip = ledger.logs.registry.log(log).durable.tip.as_ref()?;
     let mut heads: Vec<(u64, [u8; 64])> = Vec::new();
     for (key, row) in serving.heads.iter().flatten() {
         heads.push((entry_seq(key).ok()?, head_signature(row)?));

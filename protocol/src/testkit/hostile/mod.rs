@@ -111,7 +111,7 @@ impl Member {
         let (epoch_id, epoch) = space.current_epoch().expect("a joined peer has the keys");
         let membership = ledger.spaces.own.user.as_ref().expect("a joined peer has a user");
         let key = epoch.key.clone();
-        let known = ledger.registry.iter().filter(|log| !log.mine).filter_map(|log| {
+        let known = ledger.logs.registry.iter().filter(|log| !log.mine).filter_map(|log| {
             let tip = log.durable.tip.as_ref()?;
             Some((log.id, (log.card_bytes().clone(), tip.seq, tip.h)))
         });
