@@ -90,13 +90,13 @@ pub(crate) fn open(ledger: &mut Ledger, partition: PartNo, batch: &mut Batch) ->
 }
 
 pub(crate) fn close(ledger: &mut Ledger, log: LogNo, batch: &mut Batch) {
-    if !ledger.can_append(log) {
+    if !ledger.logs.can_append(log) {
         return;
     }
     let header = Header::new(EntryKind::LogClose, ledger.now.wall_ms);
     let closed = ledger.append(log, &header, &[], batch);
     debug_assert!(closed.is_ok(), "an empty entry is small");
-    ledger.end_log(log);
+    ledger.logs.end_log(log);
 }
 
 /// Encodes all documents, then writes them; an error writes nothing. Returns the places of the documents.
@@ -106,13 +106,13 @@ pub(crate) fn append(
     bulk: &Bulk<'_>,
     batch: &mut Batch,
 ) -> Result<Vec<(DocRef, IndexRow)>, BulkError> {
-    if !ledger.can_append(log) {
+    if !ledger.logs.can_append(log) {
         return Err(BulkError::NotOpen);
     }
-    let Some(partition) = ledger.registry.log(log).owner().map(|owner| owner.partition) else {
+    let Some(partition) = ledger.logs.registry.log(log).owner().map(|owner| owner.partition) else {
         return Err(BulkError::NotOpen);
     };
-    let peer = peer_id(&ledger.registry.log(log).id);
+    let peer = peer_id(&ledger.logs.registry.log(log).id);
     let mut updates = Vec::with_capacity(bulk.docs.len());
     let mut values = Vec::new();
     for (index, NewDoc { doc, meta, value }) in bulk.docs.iter().enumerate() {
@@ -196,8 +196,8 @@ fn append_entry(
     batch: &mut Batch,
     written: &mut Vec<(DocRef, IndexRow)>,
 ) -> Result<(), SealError> {
-    let here = EntryRef { log, seq: ledger.registry.log(log).next_seq() };
-    let Some(partition) = ledger.registry.log(log).owner().map(|owner| owner.partition) else { return Ok(()) };
+    let here = EntryRef { log, seq: ledger.logs.registry.log(log).next_seq() };
+    let Some(partition) = ledger.logs.registry.log(log).owner().map(|owner| owner.partition) else { return Ok(()) };
     let bodies = bodies(docs, bulk.erasable, &ledger.config.steps);
     let count = bodies.len() as u32;
     let root: Seed = ledger.entropy.bytes();

@@ -23,7 +23,7 @@ pub struct Snapshot {
 /// Stages the materialised value of a document that leaves memory, if it is whole.
 pub(super) fn keep(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
     let is_whole = state.ready && state.exists() && state.waiting.is_empty() && state.hold.is_none();
-    if state.cached || !is_whole || ledger.is_indexing(doc) {
+    if state.cached || !is_whole || ledger.logs.is_indexing(doc) {
         return;
     }
     let Ok(snapshot) = snapshot_of(&mut state.replica) else { return };

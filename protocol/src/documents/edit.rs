@@ -162,7 +162,7 @@ impl Documents {
     /// because a hold excludes their dependencies. The next entry would reuse the ids of their operations.
     fn lacks_own(&self, ledger: &Ledger, part: PartNo, edits: &[(DocRef, Edit)]) -> bool {
         let docs = edits.iter().filter_map(|(doc, _)| self.docs.get(doc));
-        ledger.live(part).is_some_and(|live| docs.into_iter().any(|state| state.lacks(live)))
+        ledger.logs.live(part).is_some_and(|live| docs.into_iter().any(|state| state.lacks(live)))
     }
 
     /// Returns the peer id of the live log that this store writes in a partition.
@@ -174,7 +174,7 @@ impl Documents {
         let mut batch = Batch::default();
         let log = ledger.live_log(part, &mut batch);
         ledger.submit(batch);
-        Ok(peer_id(&ledger.registry.log(log).id))
+        Ok(peer_id(&ledger.logs.registry.log(log).id))
     }
 
     /// Checks all edits, without making any.
@@ -341,7 +341,7 @@ impl Documents {
     /// they were made for was given up.
     fn take_updates(&mut self, ledger: &mut Ledger, part: PartNo, batch: &mut Batch) -> Option<Vec<(DocRef, Update)>> {
         let log = ledger.live_log(part, batch);
-        let peer = peer_id(&ledger.registry.log(log).id);
+        let peer = peer_id(&ledger.logs.registry.log(log).id);
         let mut updates = Vec::new();
         for doc in &self.dirty {
             let state = self.docs.get_mut(doc)?;
@@ -364,7 +364,7 @@ impl Documents {
         batch: &mut Batch,
     ) -> Result<(), SealError> {
         let log = ledger.live_log(part, batch);
-        let here = EntryRef { log, seq: ledger.registry.log(log).next_seq() };
+        let here = EntryRef { log, seq: ledger.logs.registry.log(log).next_seq() };
         let mut writing = Writing::new(EntryKind::Update, ledger.now.wall_ms, &ledger.own_earlier(log));
         let planned = self.plan(ledger, here, updates, &mut writing);
         let mut sections = Vec::with_capacity(planned.len() * 2);
@@ -375,7 +375,7 @@ impl Documents {
             sections.push(Plain::Body { seed: &one.seed, bytes: &one.update.bytes, dictionary: None });
         }
         ledger.append(log, &writing.header, &sections, batch)?;
-        let written = ledger.registry.log(log);
+        let written = ledger.logs.registry.log(log);
         let (peer, tip) = (peer_id(&written.id), written.staged().tip);
         for one in planned {
             batch.ops.push(one.row.op(one.doc));
@@ -407,13 +407,13 @@ impl Documents {
             let Some(state) = self.docs.get_mut(&doc) else { continue };
             // The entries with the operations that the update directly builds on: the frontier of the
             // document.
-            let builds_on = check(&update.bytes, peer_id(&ledger.registry.log(here.log).id), update.start);
+            let builds_on = check(&update.bytes, peer_id(&ledger.logs.registry.log(here.log).id), update.start);
             for (peer, counter) in builds_on.iter().flat_map(|update| update.deps()) {
                 if planted!("deps.first-uncited") && here.seq == 0 {
                     continue;
                 }
                 if let Some((entry, h)) = state.brought(*peer, *counter).filter(|(entry, _)| entry.log != here.log) {
-                    writing.depend(ledger.registry.log(entry.log).id, entry.seq, h);
+                    writing.depend(ledger.logs.registry.log(entry.log).id, entry.seq, h);
                 }
             }
             let (key_at, key, seed) = match state.own_key.filter(|(at, ..)| at.log == here.log) {

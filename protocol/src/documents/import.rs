@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 impl Documents {
     /// Imports the waiting sections that can be imported, and reports the change.
     pub(super) fn import(&mut self, ledger: &mut Ledger, doc: DocRef, events: &mut VecDeque<Event>) {
-        if ledger.is_choosing_branches() {
+        if ledger.logs.is_choosing_branches() {
             return;
         }
         let Some(state) = self.docs.get_mut(&doc) else { return };
@@ -29,7 +29,7 @@ impl Documents {
             self.start_over(ledger, doc);
             return;
         }
-        if let Some(live) = ledger.live(doc.partition)
+        if let Some(live) = ledger.logs.live(doc.partition)
             && state.excluded_entries.iter().any(|at| at.log == live)
         {
             // Later entries of the log would be excluded in this document, too.
@@ -119,7 +119,7 @@ impl Doc {
         let mut ready = Vec::new();
         let mut runnable = core::mem::take(&mut self.runnable);
         while let Some(log) = runnable.pop_first() {
-            let peer = peer_id(&ledger.registry.log(log).id);
+            let peer = peer_id(&ledger.logs.registry.log(log).id);
             while let Some(update) = self.next_of(ledger, log, peer, &ahead) {
                 let (start, end) = (update.update.start(), update.update.end());
                 ahead.insert(peer, end);
@@ -141,7 +141,7 @@ impl Doc {
             self.waiting.range((first, 0)..).next().filter(|((entry, _), _)| entry.log == log)?;
         let at = row.entry;
         let held_back = self.hold.as_ref().is_some_and(|hold| hold.get(&log).is_none_or(|seq| *seq < at.seq));
-        if held_back && !ledger.wrote(at) {
+        if held_back && !ledger.logs.wrote(at) {
             return None;
         }
         let Body::Plain(bytes, h) = body else { return None };
@@ -192,9 +192,9 @@ impl Doc {
     fn builds_on_imported(&self, ledger: &Ledger, at: EntryRef, update: &CheckedUpdate) -> bool {
         let cited = self.cited.get(&at).map_or(&[][..], |cited| cited);
         update.deps().iter().filter_map(|(peer, counter)| self.brought(*peer, *counter)).all(|(brought, h)| {
-            let log = ledger.registry.log(brought.log).id;
+            let log = ledger.logs.registry.log(brought.log).id;
             let mut of_log = cited.iter().filter(|dep| dep.log == log).peekable();
-            log == ledger.registry.log(at.log).id
+            log == ledger.logs.registry.log(at.log).id
                 || of_log.peek().is_none()
                 || of_log.any(|dep| (dep.seq, dep.h) == (brought.seq, h))
         })

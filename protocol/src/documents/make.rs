@@ -138,7 +138,7 @@ impl Documents {
 
     /// Returns the time at which [`Self::step_values`] is due.
     pub(super) fn values_deadline_us(&self, ledger: &Ledger) -> Option<u64> {
-        if ledger.is_choosing_branches() {
+        if ledger.logs.is_choosing_branches() {
             return None;
         }
         // Before the present time, since timers of some runtimes end a little late.
@@ -235,7 +235,7 @@ impl Documents {
             MakeStep::Values(scan) => pass.take_values(ledger, &scan, &found, more),
             MakeStep::Entries(wanted) => {
                 for (at, row) in wanted.into_iter().zip(found) {
-                    match row.and_then(|(_, row)| ledger.held_from_row(at, &row).ok()) {
+                    match row.and_then(|(_, row)| ledger.logs.held_from_row(at, &row).ok()) {
                         Some(held) => drop(pass.held.insert(at, Some(held))),
                         // The entry is not there: documents in it get no value.
                         None => pass.todo.retain(|todo| todo.row.entry != at),
@@ -314,7 +314,7 @@ impl Pass {
 
     fn take_index(&mut self, ledger: &mut Ledger, scan: &Scan, found: &[Option<Row>], more: bool) {
         let space = ledger.known_partition(self.partition).map(|partition| partition.space);
-        let by_itself = space.is_ok_and(|space| !ledger.may_exclude(space));
+        let by_itself = space.is_ok_and(|space| !ledger.logs.may_exclude(space));
         let mut last = None;
         for (row_key, row) in found.iter().flatten() {
             let Ok(row) = IndexRow::decode(row_key, row) else { continue };
@@ -323,7 +323,7 @@ impl Pass {
             };
             last = Some(doc);
             // Behind the end of a torn log there are rows that another history has too.
-            if !ledger.registry.is_held(row.entry) {
+            if !ledger.logs.registry.is_held(row.entry) {
                 continue;
             }
             let keyed_here = row.key.0 == row.entry;
@@ -398,7 +398,7 @@ impl Pass {
         // The entries before it are finished.
         self.held = self.held.split_off(&at);
         self.boxes.clear();
-        if let Some(held) = ledger.entry_cache.get(at).cloned() {
+        if let Some(held) = ledger.logs.entry_cache.get(at).cloned() {
             self.held.insert(at, Some(held.clone()));
             return Some(held);
         }
@@ -435,7 +435,7 @@ fn value_of(ledger: &mut Ledger, row: &IndexRow, held: &Held, seed: Option<Seed>
     let sealed_len = held.entry.sections().get(row.section as usize).map_or(0, Section::len);
     let plain_max = sealed_len.saturating_mul(INFLATION).saturating_add(INFLATED_BYTES_MAX);
     let body = ledger.open_body(row, held, seed.filter(|_| !keyless).as_ref(), plain_max).ok()?;
-    let update = check(&body, peer_id(&ledger.registry.log(row.entry.log).id), 0).ok()?;
+    let update = check(&body, peer_id(&ledger.logs.registry.log(row.entry.log).id), 0).ok()?;
     if !update.deps().is_empty() {
         return None;
     }

@@ -349,9 +349,9 @@ impl Documents {
             }
             DocStep::Entries(wanted) => {
                 for (at, row) in wanted.into_iter().zip(found) {
-                    let held = row.and_then(|(_, row)| ledger.held_from_row(at, &row).ok());
+                    let held = row.and_then(|(_, row)| ledger.logs.held_from_row(at, &row).ok());
                     if let Some(held) = held {
-                        ledger.entry_cache.insert(at, held.clone());
+                        ledger.logs.entry_cache.insert(at, held.clone());
                         state.open_bodies(ledger, at, &held);
                     }
                 }
@@ -547,7 +547,7 @@ impl Doc {
         if self.waiting.range((at, 0)..=(at, u32::MAX)).next().is_some() {
             let part = ledger.part(at, held);
             self.cited.insert(at, part.deps.clone());
-            if ledger.may_exclude(ledger.registry.log(at.log).space) {
+            if ledger.logs.may_exclude(ledger.logs.registry.log(at.log).space) {
                 self.parts.insert(at, part);
             }
         }
@@ -595,7 +595,7 @@ fn index_rows(ledger: &mut Ledger, doc: DocRef, state: &mut Doc, scan: Scan, fou
     for (row_key, row) in found.into_iter().flatten() {
         // Behind the end of a torn log there are rows that another history has too.
         if let Ok(row) = IndexRow::decode(&row_key, &row)
-            && ledger.registry.is_held(row.entry)
+            && ledger.logs.registry.is_held(row.entry)
         {
             state.wait_for(row);
         }
@@ -612,7 +612,7 @@ fn open_recent(ledger: &mut Ledger, state: &mut Doc) {
     // A body may need a key box of another entry, which the first round opens.
     for _ in 0..2 {
         for at in state.needed() {
-            if let Some(held) = ledger.entry_cache.get(at).cloned() {
+            if let Some(held) = ledger.logs.entry_cache.get(at).cloned() {
                 state.open_bodies(ledger, at, &held);
             }
         }

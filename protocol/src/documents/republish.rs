@@ -30,7 +30,8 @@ impl Documents {
         {
             ledger.drop_cached(doc, Touch { here: false, may_delete: true }, &mut batch);
             dropped.push(doc);
-            if !self.asked.contains(&doc) && (planted!("exclusion.not-republished") || !ledger.wrote_in(doc.partition))
+            if !self.asked.contains(&doc)
+                && (planted!("exclusion.not-republished") || !ledger.logs.wrote_in(doc.partition))
             {
                 continue;
             }
@@ -81,7 +82,7 @@ impl Documents {
         self.examined.remove(&doc);
         let unpinned = state.pins == 0;
         let is_asked = self.asked.remove(&doc);
-        let is_due = |at: &&EntryRef| (is_asked || ledger.wrote(**at)) && !self.republished.contains(&(doc, **at));
+        let is_due = |at: &&EntryRef| (is_asked || ledger.logs.wrote(**at)) && !self.republished.contains(&(doc, **at));
         let mut due: BTreeSet<EntryRef> = state.excluded_entries.iter().filter(is_due).copied().collect();
         let mut entries = 0;
         while !due.is_empty() {
@@ -133,7 +134,7 @@ impl Documents {
         let space = ledger.known_partition(doc.partition).ok()?.space;
         ledger.space(space).current_epoch()?;
         let log = ledger.live_log(doc.partition, batch);
-        let peer = peer_id(&ledger.registry.log(log).id);
+        let peer = peer_id(&ledger.logs.registry.log(log).id);
         let state = self.docs.get(&doc);
         if !state.is_some_and(|state| state.replica.version().contains_key(&peer) || state.lacks(log)) {
             return Some(peer);
@@ -141,21 +142,21 @@ impl Documents {
         ledger.submit(core::mem::take(batch));
         self.end_live_log(ledger, doc.partition);
         let log = ledger.live_log(doc.partition, batch);
-        Some(peer_id(&ledger.registry.log(log).id))
+        Some(peer_id(&ledger.logs.registry.log(log).id))
     }
 
     /// Ends the live log of a partition, so that edits continue in a new one.
     pub(super) fn end_live_log(&mut self, ledger: &mut Ledger, part: PartNo) {
         self.flush(ledger);
-        if let Some(log) = ledger.live(part) {
-            ledger.end_log(log);
+        if let Some(log) = ledger.logs.live(part) {
+            ledger.logs.end_log(log);
         }
     }
 
     /// Ends all live logs, so that edits and records continue in new ones.
     pub(crate) fn end_live_logs(&mut self, ledger: &mut Ledger) {
         self.flush(ledger);
-        ledger.end_live_logs();
+        ledger.logs.end_live_logs();
     }
 
     fn append_republished(
@@ -214,7 +215,7 @@ impl Doc {
     /// Returns the updates of entries, in an order in which they can be imported after operations that end at
     /// `ends`.
     fn in_order(&self, ledger: &Ledger, entries: &BTreeSet<EntryRef>, ends: &mut BTreeMap<u64, u32>) -> Ordered {
-        let peer_of = |at: &EntryRef| peer_id(&ledger.registry.log(at.log).id);
+        let peer_of = |at: &EntryRef| peer_id(&ledger.logs.registry.log(at.log).id);
         let opened = self.opened.iter().filter(|((at, _), _)| entries.contains(at));
         let mut left: Vec<(EntryRef, u64, &Vec<u8>)> =
             opened.map(|((at, _), bytes)| (*at, peer_of(at), bytes)).collect();

@@ -44,7 +44,6 @@ use crate::time::Now;
 use bytes::Bytes;
 use cursors::Cursors;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// Purpose of a store request, handled at its completion.
@@ -115,21 +114,6 @@ pub(crate) struct Ledger {
     /// The number of the next change of a document.
     pub(crate) next_change: u64,
     pub(crate) store: StoreQueue<Work>,
-}
-
-/// Passes queries of the documents on to the logs.
-impl Deref for Ledger {
-    type Target = Logs;
-
-    fn deref(&self) -> &Logs {
-        &self.logs
-    }
-}
-
-impl DerefMut for Ledger {
-    fn deref_mut(&mut self) -> &mut Logs {
-        &mut self.logs
-    }
 }
 
 impl Ledger {
