@@ -13,7 +13,6 @@ pub static CATALOGUE: &[Planted] = &[
         region: "indexes",
         what: "rows of an index are written before the edits that they follow from",
     },
-    Planted { id: "index.noted-late", region: "indexes", what: "a change after a document was read counts as indexed" },
     Planted {
         id: "index.caught-up-early",
         region: "indexes",

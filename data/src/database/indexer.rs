@@ -248,7 +248,6 @@ impl Indexer {
                     // A document that is not wholly in memory stays pending until it is.
                     let pending = !cx.endpoint.is_current(doc) && !planted!("index.owed-forgotten");
                     self.batch.ops.extend(cx.desk.indexes.set_pending(doc, pending));
-                    let noted = if planted!("index.noted-late") { cx.desk.indexes.noted(doc) } else { noted };
                     self.batch.docs.push((doc, noted));
                     if !pending {
                         self.take(cx, doc, &keys, snapshot.as_ref());
