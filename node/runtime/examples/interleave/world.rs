@@ -196,11 +196,14 @@ impl World {
         Ok(())
     }
 
-    /// Removes the addresses of all other hosts from a host, those that it has.
+    /// Removes all addresses of a host, also those that it has from invites.
     pub(crate) async fn part(&self, host: usize) -> Outcome {
-        for other in self.hosts.iter().filter(|other| other.index != host) {
-            // An address that the host does not have is refused.
-            drop(self.call(host, Command::PeerRemove { address: other.address() }).await?);
+        let peers = match self.done(host, Command::PeerList {}).await? {
+            Reply::Peers(peers) => peers,
+            other => return Err(format!("no list of peers but {other:?}")),
+        };
+        for address in peers.into_iter().filter(|peer| peer.dialled).map(|peer| peer.address) {
+            self.done(host, Command::PeerRemove { address }).await?;
         }
         Ok(())
     }
