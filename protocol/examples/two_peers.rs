@@ -88,7 +88,7 @@ pub(crate) fn merge() -> Outcome<Value> {
     let docs = [partition(0), partition(1)].map(|found| DocRef { partition: found.expect("both have it").no, doc });
     peers.iter_mut().zip(docs).for_each(|((endpoint, _), doc)| endpoint.open(NOW, doc));
     run(&mut peers, links);
-    let meta = Meta { collection: Some("lists".into()), ..Meta::default() };
+    let meta = Meta { collection: Some("lists".into()), key: Some("shopping".into()), ..Meta::default() };
     let create = Edit::Create { collection, meta, value: Value::from_iter([("body", "milk")]) };
     let texts = TextPaths::from_iter(["body"]);
     peers[0].0.edit(NOW, &[(docs[0], create)], &texts, true)?;

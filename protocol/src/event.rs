@@ -72,7 +72,8 @@ pub enum Event {
         /// before.
         changed: bool,
     },
-    /// A document's logs grew by others' entries. If it is open, they are imported.
+    /// A document may show another value: others' entries were indexed, or its excluded entries changed. This
+    /// is also reported of documents that are not open. An open one has imported them.
     Changed {
         /// The document.
         doc: DocRef,
@@ -131,7 +132,8 @@ pub enum Event {
         /// The log.
         log: LogId,
     },
-    /// A further history of a log was found and is kept. All entries together decide which one is excluded.
+    /// A further history of a log was found and is kept. All entries together decide which one is kept; entries
+    /// of the others are excluded.
     Forked {
         /// The log.
         log: LogId,

@@ -23,9 +23,10 @@
 //! * [`pump()`] is the drive loop. It passes the outputs of an endpoint to an [`Io`](pump::Io), which the program
 //!   implements.
 //!
-//! Programs also use [`storage`], [`time::Now`], [`config::Config`], [`endpoint::Event`], [`documents::Edit`],
+//! Programs also use [`ids`], [`storage`], [`time::Now`], [`config::Config`], [`endpoint::Event`], [`documents::Edit`],
 //! [`crdt::Value`] and [`sealed::Invite`]. The modules [`wire`], [`connection`], [`sync`], [`log`], [`spaces`] and
-//! [`branch`] are the protocol itself; `spec/` specifies them, and a runtime needs none of them.
+//! [`branch`] are the protocol itself; `spec/` specifies them. A runtime needs only those of their
+//! types that events and settings name.
 //!
 //! # The loop
 //!

@@ -52,9 +52,9 @@ pub const GET_ROWS_MAX: usize = 65_536;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Table {
-    /// Singletons: format version, incarnation, counters.
+    /// Singletons: incarnation, number of the next change, and rows of devices and of fetched bodies.
     Meta = 0,
-    /// Secret keys: device, epochs, logs, invites. Sealed at rest; the log keys never enter a backup.
+    /// Secrets: device and user keys, epoch keys, invites. Sealed at rest. Log keys are in memory alone.
     Secret = 1,
     /// Space number -> genesis record, name.
     Space = 2,
@@ -64,7 +64,7 @@ pub enum Table {
     Log = 4,
     /// (log number, seq) -> entry as it travels, absent sections as their hashes.
     Entry = 5,
-    /// (log number, seq) -> signature of the head that ends a segment there.
+    /// (log number, seq) -> chain hash and signature of the head that ends a segment there.
     Head = 6,
     /// (partition number, document, log number, seq, section) -> how to read that section.
     Index = 7,
@@ -72,7 +72,7 @@ pub enum Table {
     Doc = 8,
     /// (partition number, document) -> materialised value and version: a cache. Sealed at rest.
     Value = 9,
-    /// (space number, position) -> log number: the order in which logs grew, for cursors.
+    /// Unused: the row of a log has its position.
     Journal = 10,
     /// (device, space) -> position up to which this store has read that peer's journal.
     Peer = 11,
