@@ -78,6 +78,10 @@ fn message() -> impl Strategy<Value = Message> {
         }),
         (log_ref(), any::<bool>()).prop_map(|(log, card)| Message::WantHead { log, card }),
         range(),
+        range().prop_map(|message| {
+            let Message::Range { log, card, run, .. } = message else { panic!("a range") };
+            Message::BranchRun { log, card, run }
+        }),
         head,
         pairs().prop_map(|logs| Message::Ack { logs }),
         (0u8..6, 0..=SEQ_MAX)
