@@ -344,10 +344,7 @@ fn messages(sample: &Sample) -> Value {
         ("gone", Message::Gone { log: yours, from: 0, to: 5, reason: GoneReason::Erased }),
         ("gone", Message::Gone { log: yours, from: 0, to: 1, reason: GoneReason::History }),
         ("branch_want", Message::BranchWant { log: mine, seq: 1, h: head.h, from: 0 }),
-        (
-            "branch_run",
-            Message::BranchRun { log: mine, card: Some(short_card(&live.card_bytes())), run: run(0) },
-        ),
+        ("branch_run", Message::BranchRun { log: mine, card: Some(short_card(&live.card_bytes())), run: run(0) }),
         ("branch_run", Message::BranchRun { log: yours, card: None, run: run(1) }),
         ("fork_hint", Message::ForkHint { log: mine, seq: 1, h: head.h }),
         ("ping", Message::Ping { nonce: 1 }),
