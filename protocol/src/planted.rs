@@ -42,6 +42,7 @@ pub static CATALOGUE: &[Planted] = &[
         what: "a value made without entries that are kept now stays when the kept branch changes",
     },
     Planted { id: "doc.reads-behind", region: "documents", what: "what is indexed while a document is read is missed" },
+    Planted { id: "walk.page-once", region: "sync", what: "a walk compares only the first page of its items" },
     Planted { id: "belated.replaced", region: "sync", what: "of two ranges that come late one is not passed on" },
     Planted {
         id: "head.taken-for-known",
