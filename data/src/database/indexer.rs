@@ -245,8 +245,10 @@ impl Indexer {
         loop {
             match self.batch.fetch.next() {
                 Fetched::Doc(doc, (keys, noted), snapshot) => {
-                    // A document that is not wholly in memory stays pending until it is.
-                    let pending = !cx.endpoint.is_current(doc) && !planted!("index.owed-forgotten");
+                    // A document that was not wholly in memory when it was read, or changed since, stays pending: the
+                    // number of the change may be passed already, so after a crash nothing else would recall it.
+                    let is_whole = cx.endpoint.is_current(doc) && cx.desk.indexes.noted(doc) == noted;
+                    let pending = !is_whole && !planted!("index.owed-forgotten");
                     self.batch.ops.extend(cx.desk.indexes.set_pending(doc, pending));
                     self.batch.docs.push((doc, noted));
                     if !pending {
