@@ -94,8 +94,9 @@ pub(super) fn last_of_ours(cx: &mut Context<'_>, doc: DocRef) -> Result<Edit, Re
     let replica = cx.endpoint.replica(doc).ok_or(RequestError::NotFound)?;
     let before = replica.version_before(peer, start).map_err(broke)?.ok_or(RequestError::NothingToUndo)?;
     let after = replica.version_after(peer, end).map_err(broke)?.ok_or(RequestError::NothingToUndo)?;
-    if before.version.is_empty() {
-        // It made the document.
+    let replica = cx.endpoint.replica(doc).ok_or(RequestError::NotFound)?;
+    if before.version.is_empty() && *replica.version() == after.version {
+        // It made the document, and nobody else wrote in it.
         return Ok(Edit::SetDeleted(true));
     }
     let (was, texts) = value_of(cx, doc, &before.version)?;

@@ -179,6 +179,17 @@ fn undo_takes_back_the_own_change_and_keeps_those_of_others() {
 }
 
 #[test]
+fn undo_of_a_creation_keeps_what_others_made_apart() {
+    let ([mut a, mut b], wire) = Node::pair();
+    a.version(put("a", r#"{"n":1}"#));
+    b.version(put("a", r#"{"m":2}"#));
+    let mut nodes = [a, b];
+    wire.carry(&mut nodes);
+    nodes[0].version(intent("a", Action::Undo));
+    assert_eq!(nodes[0].get(keyed("a")), Some(value(r#"{"m":2}"#)));
+}
+
+#[test]
 fn undo_of_a_creation_deletes_and_undo_of_that_restores() {
     let mut node = Node::new();
     node.version(put("a", r#"{"n":1}"#));
