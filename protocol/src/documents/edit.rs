@@ -47,6 +47,9 @@ pub enum EditError {
     /// The document broke and is being rebuilt; try again.
     #[error(transparent)]
     Broken(#[from] Broken),
+    /// The endpoint was shut down; no edit made after that would become durable.
+    #[error("the node is stopping")]
+    ShutDown,
 }
 
 /// Edit of one document.
@@ -115,6 +118,9 @@ impl Documents {
         urgent: bool,
         rows: Vec<Op>,
     ) -> Result<CommitId, EditError> {
+        if self.is_shut_down && !planted!("stop.edit-taken") {
+            return Err(EditError::ShutDown);
+        }
         let part = edits.first().map(|(doc, _)| doc.partition).ok_or(EditError::NotOpen)?;
         if edits.iter().any(|(doc, _)| doc.partition != part) {
             return Err(EditError::SeveralPartitions);

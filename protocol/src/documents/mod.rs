@@ -190,6 +190,8 @@ pub(crate) struct Documents {
     left: Vec<DocRef>,
     /// Entries under way to the store.
     under_way: usize,
+    /// True after the shutdown: edits are refused.
+    is_shut_down: bool,
     /// Documents that are read in order to republish their excluded entries.
     examined: BTreeSet<DocRef>,
     /// Documents in which a person requested republication of all excluded entries.
@@ -463,6 +465,7 @@ impl Documents {
             cache::keep(ledger, *doc, state);
         }
         ledger.submit_unsaved();
+        self.is_shut_down = true;
     }
 
     /// Tells of documents that left memory before what changed in them came into it.

@@ -219,8 +219,8 @@ impl Endpoint {
         self.settle();
     }
 
-    /// Shuts the endpoint down: edits become entries, and links are closed. The driver drains it, completes
-    /// its store requests and drops it.
+    /// Shuts the endpoint down: edits become entries, links are closed, and later edits are refused. The driver drains
+    /// it, completes its store requests and drops it.
     pub fn shut_down(&mut self, now: Now) {
         self.advance(now);
         self.documents.shut_down(&mut self.ledger);

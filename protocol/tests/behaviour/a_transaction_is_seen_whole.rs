@@ -148,3 +148,18 @@ fn many_small_documents_and_large_ones_after_them_find_room() {
     assert_eq!(net.peers[1].value(doc_id(0)), first);
     assert_eq!(net.peers[0].value(doc_id(1_599)), net.peers[1].value(doc_id(1_599)));
 }
+
+#[test]
+fn edits_after_a_shutdown_are_refused() {
+    let mut peer = Peer::new(1);
+    peer.found("home");
+    let doc = peer.create(doc_id(1), note(""), BODY);
+    let texts: TextPaths = BODY.iter().copied().collect();
+    let before = peer.endpoint.edit(peer.now, &[(doc, insert(0, "before"))], &texts, false).expect("an edit");
+    peer.endpoint.shut_down(peer.now);
+    let after = peer.endpoint.edit(peer.now, &[(doc, insert(0, "after"))], &texts, false);
+    assert_eq!(after, Err(EditError::ShutDown));
+    peer.settle();
+    let is_durable = |event: &Event| matches!(event, Event::Committed { commits } if commits.contains(&before));
+    assert!(peer.events.iter().any(is_durable));
+}

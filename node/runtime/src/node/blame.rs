@@ -165,6 +165,9 @@ fn told(error: &RequestError) -> ServiceError {
         }
         RequestError::Bulk(BulkError::NotOpen) => ServiceError::new(ErrorCode::NotFound, message),
         RequestError::Store(error) => store_error(error),
+        RequestError::Edit(EditError::ShutDown) => {
+            ServiceError::new(ErrorCode::Unavailable, message).next("cosmicsync up")
+        }
         RequestError::Lost => ServiceError::new(ErrorCode::Unavailable, message).next("cosmicsync doctor"),
     }
 }
