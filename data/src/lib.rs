@@ -6,11 +6,13 @@
 //! Everything here is sans-IO: callers feed bytes and take bytes. Nothing opens a file, reads a clock or starts a
 //! thread, so the same code runs in a node, in the simulator and in a browser. Specified in `spec/documents.md`.
 //!
-//! A [`Database`](database::Database) wraps a recovered endpoint, and `pump` of the protocol crate drives it:
+//! A [`Database`](database::Database) wraps a recovered endpoint, and `pump` of the protocol crate drives it. The
+//! common requests are methods that return a [`Pending`](database::Pending) answer of one type;
+//! [`Request`](database::request::Request) lists all.
 //!
 //! ```
-//! use cosmicsync_data::database::Database;
-//! use cosmicsync_data::database::request::{Answer, Name, Request};
+//! use cosmicsync_data::database::request::{Name, RequestError};
+//! use cosmicsync_data::database::{Database, Pending};
 //! use cosmicsync_data::{TextPaths, json};
 //! use cosmicsync_protocol::pump::pump;
 //! use cosmicsync_protocol::testkit::peer::{Kept, Peer}; // an endpoint with a store in memory
@@ -18,34 +20,34 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let mut peer = Peer::new(1);
 //! let space = peer.found("home");
-//! let partition = peer.endpoint.partition(space, "main").ok_or("every space has it")?;
+//! let main = peer.endpoint.partition(space, "main").ok_or("every space has it")?;
 //! let Peer { endpoint, mut store, now, .. } = peer;
-//! let (mut database, mut events) = (Database::new(endpoint), Vec::new());
+//! let mut database = Database::new(endpoint);
 //!
-//! let value = json::parse(br#"{"name": "Ada", "age": 36}"#)?;
-//! let (collection, key) = ("people".to_owned(), "ada".to_owned());
-//! let name = Name::Key { collection: collection.clone(), key: key.clone() };
-//! let put = Request::Put { partition, collection, key: Some(key), value, texts: TextPaths::none() };
-//! let mut answers = Vec::new();
-//! for request in [put, Request::Get { partition, name }] {
-//!     let ticket = database.request(now, request);
-//!     // The loop of every runtime; here the store is in memory, and there are no links.
-//!     let answer = loop {
-//!         pump(&mut database, now, &mut Kept { store: &mut store, events: &mut events, trace: None });
-//!         match (database.poll_answer(), store.complete_next()) {
-//!             (Some((answered, answer)), done) => {
-//!                 assert_eq!(answered, ticket);
-//!                 done.into_iter().for_each(|done| database.handle_stored(now, done));
-//!                 break answer;
-//!             }
-//!             (None, Some(done)) => database.handle_stored(now, done),
-//!             (None, None) => return Err("the request waits for nothing".into()),
+//! // The loop of every runtime; here the store is in memory, and there are no links.
+//! let mut events = Vec::new();
+//! fn wait<T>(pending: Pending<T>, database: &mut Database, mut turn: impl FnMut(&mut Database)) -> Result<T, RequestError> {
+//!     loop {
+//!         turn(database);
+//!         if let Some(answer) = database.take(&pending) {
+//!             return answer;
 //!         }
-//!     };
-//!     answers.push(answer);
+//!     }
 //! }
-//! assert!(matches!(answers[0], Answer::Written { created: true, .. }));
-//! let Answer::Document(Some(found)) = &answers[1] else { return Err("it was put".into()) };
+//! let mut turn = |database: &mut Database| {
+//!     pump(database, now, &mut Kept { store: &mut store, events: &mut events, trace: None });
+//!     if let Some(done) = store.complete_next() {
+//!         database.handle_stored(now, done);
+//!     }
+//! };
+//!
+//! let name = Name::Key { collection: "people".to_owned(), key: "ada".to_owned() };
+//! let value = json::parse(br#"{"name": "Ada", "age": 36}"#)?;
+//! let put = database.put(now, main, name.clone(), value, TextPaths::none());
+//! assert!(wait(put, &mut database, &mut turn)?.created);
+//!
+//! let get = database.get(now, main, name);
+//! let found = wait(get, &mut database, &mut turn)?.ok_or("it was put")?;
 //! let value = found.value.as_ref().ok_or("the request asked for it")?;
 //! assert_eq!(json::to_string(value), r#"{"age":36,"name":"Ada"}"#);
 //! # Ok(())

@@ -3,8 +3,8 @@
 //! A [`Database`] wraps the endpoint: all inputs pass through the database. Each [`Request`] is a small state machine
 //! that advances when the endpoint reports the event that it waits for. A bounded number of requests runs concurrently;
 //! the others wait in order. The database adds no storage format beyond the rows of imports and the descriptions of
-//! collections. The database never opens a link, and leaves users, spaces and partitions to the endpoint's own
-//! commands. Specified in `spec/documents.md`, section 10.
+//! collections. The database never opens a link, and hands commands about users and spaces to the endpoint
+//! ([`Spaces`]). Specified in `spec/documents.md`, section 10.
 
 pub mod ask;
 mod bookmark;
@@ -25,6 +25,7 @@ mod intent;
 mod lag;
 mod list;
 mod live;
+mod pending;
 mod read;
 pub mod request;
 mod rules_ops;
@@ -32,6 +33,7 @@ pub mod schema_ops;
 mod sink;
 mod sizes;
 mod source;
+mod spaces;
 mod versions;
 mod walk;
 mod write;
@@ -44,8 +46,10 @@ use cosmicsync_protocol::endpoint::{Dial, Event, LinkId};
 use cosmicsync_protocol::pump::Driven;
 use cosmicsync_protocol::storage::{StoreDone, StoreError, StoreRequest};
 use cosmicsync_protocol::time::{Deadline, Now};
+pub use pending::Pending;
 use request::{Action, Answer, Changed, Condition, Name, Request, RequestError, Target, Ticket};
 pub use sizes::Sizes;
+pub use spaces::Spaces;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -90,12 +94,6 @@ impl Database {
     /// Returns the endpoint, to read the state of spaces, logs and links.
     pub const fn endpoint(&self) -> &Endpoint {
         &self.endpoint
-    }
-
-    /// Returns the endpoint for its commands: users, spaces, partitions, invites, dialling, shutting down. Inputs and
-    /// outputs of the endpoint must go through the database instead.
-    pub const fn endpoint_mut(&mut self) -> &mut Endpoint {
-        &mut self.endpoint
     }
 
     /// Registers a connection, dialled by this side for a purpose or accepted (`None`). Returns the link's number.

@@ -3,11 +3,11 @@
 //! This crate is for tokio programs. A program with an event loop of its own uses `cosmicsync-data` or
 //! `cosmicsync-protocol` instead, and a program in another language uses the HTTP API of a node.
 //!
-//! Start with [`Node`]: [`init`] makes a user in a data directory, [`Node::open`] opens one, and [`service`] defines the
-//! commands that a node carries out. This crate holds no protocol rule; see `ARCHITECTURE.md`.
+//! Start with [`Node`]: [`init`] makes a user in a data directory, [`Node::open`] opens one, and its [`handles`] read
+//! and write documents. [`service`] defines the commands below them. This crate holds no protocol rule; see
+//! `ARCHITECTURE.md`.
 //!
 //! ```
-//! use cosmicsync_node::service::{Command, DocPut, DocRef, Reply, ServiceError, request};
 //! use cosmicsync_node::{Node, Options, init};
 //! use serde_json::json;
 //!
@@ -19,25 +19,20 @@
 //!
 //! // With `listen` set, the node also accepts and dials links.
 //! let node = Node::open(dir.path(), Options::default()).await?;
-//! request(&node, Command::SpaceCreate { name: "home".to_owned() }).await?;
-//! let (collection, key) = ("people".to_owned(), "ada".to_owned());
+//! let people = node.create_space("home").await?.collection("people");
 //! let value = json!({ "name": "Ada", "age": 36 });
-//! let put = DocPut { space: None, collection, key: Some(key), value: value.clone(), text: Vec::new() };
-//! request(&node, Command::DocPut(put)).await?; // the reply comes once the document is durable
-//!
-//! let doc: DocRef = "people/ada".parse()?;
-//! let Reply::Document(found) = request(&node, Command::DocGet { space: None, doc }).await? else {
-//!     return Err("another reply".into());
-//! };
+//! people.doc("ada").put(value.clone()).await?; // returns once the document is durable
+//! let found = people.doc("ada").get().await?.ok_or("it was put")?;
 //! assert_eq!(found.value, Some(value));
-//! request(&node, Command::Shutdown {}).await?;
+//! node.shut_down().await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # Modules
 //!
-//! * [`service`]: the only interface for command lines and other APIs.
+//! * [`handles`]: spaces, collections, documents and live queries as values.
+//! * [`service`]: all commands of a node, as values. The interface for command lines and other APIs.
 //! * [`embed`]: a node with an embedder's own clock, network, store and randomness.
 //! * [`store`]: the store on disk, over LMDB.
 //! * [`backup`]: sealed copies of a store.
@@ -59,6 +54,7 @@ pub mod backup;
 pub mod clock;
 mod driver;
 pub mod embed;
+pub mod handles;
 pub mod keyfile;
 pub mod net;
 mod node;

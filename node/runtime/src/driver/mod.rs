@@ -242,7 +242,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
         }
         self.core.now = self.clock.now();
         // While the process slept, its memory may have been copied, so its randomness is renewed.
-        self.core.db.endpoint_mut().stir(&start::seed(&mut self.seeds)?);
+        self.core.db.stir(&start::seed(&mut self.seeds)?);
         while let Some(completion) = stored.take().or_else(|| self.completions.try_recv().ok()) {
             self.core.db.handle_stored(self.core.now, completion);
         }
@@ -334,7 +334,7 @@ impl<C: Clock, N: Net, S: Store> Driver<C, N, S> {
                 conn.mark_authenticated();
             }
             if self.core.links.len() - self.core.strangers.len() + self.dialling > self.links_max {
-                self.core.db.endpoint_mut().close_link(self.core.now, link, CloseCode::Overloaded);
+                self.core.db.close_link(self.core.now, link, CloseCode::Overloaded);
             }
         }
     }

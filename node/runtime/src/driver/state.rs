@@ -195,9 +195,7 @@ impl Core {
 
     /// Commits the gathered edits and these rows.
     pub(crate) fn barrier(&mut self, ops: Vec<Op>) -> CommitId {
-        let endpoint = self.db.endpoint_mut();
-        endpoint.flush(self.now);
-        endpoint.write(self.now, ops)
+        self.db.write_rows(self.now, ops)
     }
 
     /// Adds an address to the book and to the store.
@@ -211,7 +209,7 @@ impl Core {
     pub(crate) fn remove_peer(&mut self, address: &str, reply: DoneSender) -> bool {
         let Some(known) = self.peers.remove(address) else { return false };
         if let Phase::Linked(link) = known.phase {
-            self.db.endpoint_mut().close_link(self.now, link, CloseCode::Done);
+            self.db.close_link(self.now, link, CloseCode::Done);
         }
         self.write(vec![Op::Delete { table: Table::App, key: peer_key(address) }], reply);
         true
@@ -221,7 +219,7 @@ impl Core {
     pub(crate) fn pause(&mut self) {
         self.peers.pause();
         for link in self.db.endpoint().links() {
-            self.db.endpoint_mut().close_link(self.now, link, CloseCode::Done);
+            self.db.close_link(self.now, link, CloseCode::Done);
         }
     }
 
@@ -231,7 +229,7 @@ impl Core {
             self.peers.pause();
             self.waits.clear();
             self.watchers.clear();
-            self.db.endpoint_mut().shut_down(self.now);
+            self.db.shut_down(self.now);
         }
     }
 

@@ -251,7 +251,7 @@ pub async fn init(dir: &Path, name: &str) -> Result<Status, ServiceError> {
 impl Acting<'_> {
     /// Creates a user; returns the recovery key as groups of hex digits.
     async fn create_user(&self, name: String) -> Result<String, ServiceError> {
-        let made = self.handle()?.with(|core| core.db.endpoint_mut().create_user(core.now));
+        let made = self.handle()?.with(|core| core.db.spaces(core.now).create_user());
         let recovery = made.await?.map_err(|error| {
             if error == SpaceError::HasUser {
                 let place = self.dir.as_ref().map_or("this node".to_owned(), |dir| dir.display().to_string());

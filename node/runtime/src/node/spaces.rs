@@ -30,7 +30,7 @@ impl Acting<'_> {
             .with(move |core| {
                 core.available()?;
                 let now = core.now;
-                let made = core.db.endpoint_mut().create_space(now, &name);
+                let made = core.db.spaces(now).create(&name);
                 made.map_err(|error| founder_error(&error, "cosmicsync space create NAME"))
             })
             .await??;
@@ -51,7 +51,7 @@ impl Acting<'_> {
                 let addresses = own_addresses(core)?;
                 let expires_at = core.now.wall_ms.saturating_add(expires_ms);
                 let now = core.now;
-                let invite = core.db.endpoint_mut().invite(now, space, addresses, expires_at);
+                let invite = core.db.spaces(now).invite(space, addresses, expires_at);
                 invite.map_err(|error| founder_error(&error, "cosmicsync space invite"))
             })
             .await??;
@@ -135,7 +135,7 @@ impl Acting<'_> {
                     Bodies::Newest(count) => sync::Bodies::Newest(count),
                 };
                 let now = core.now;
-                core.db.endpoint_mut().set_bodies(now, space, chosen).map_err(|error| space_error(&error))?;
+                core.db.spaces(now).set_bodies(space, chosen).map_err(|error| space_error(&error))?;
                 Ok::<_, ServiceError>(space)
             })
             .await??;
@@ -151,7 +151,7 @@ impl Acting<'_> {
                 core.available()?;
                 let space = find_space(core, &space)?.no;
                 let now = core.now;
-                let made = core.db.endpoint_mut().create_partition(now, space, &name);
+                let made = core.db.spaces(now).create_partition(space, &name);
                 made.map(|no| (space, no)).map_err(|error| space_error(&error))
             })
             .await??;
