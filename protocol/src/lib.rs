@@ -133,10 +133,23 @@
 //!
 //! [`config::Config`] bounds memory and traffic: links, messages, queues and caches. [`storage`] bounds keys and reads.
 //! An encoded entry has at most 512 KiB. Documents are objects; [`crdt`] limits their depth and the size of an update.
+//!
+//! # Traces
+//!
+//! With the feature `tracing`, each input and command is a span of the crate `tracing` with the numbers of its link or
+//! documents, and each event is recorded, at level `TRACE`. Spans never hold keys or content of documents.
 #![forbid(unsafe_code)]
 
 #[cfg(all(planted, not(feature = "testkit")))]
 compile_error!("planted bugs are for the simulator alone: build with the feature `testkit`");
+
+/// Enters a span of `tracing` until the end of the block, which needs the feature `tracing`.
+macro_rules! span {
+    ($name:literal $(, $field:ident = $value:expr)*) => {
+        #[cfg(feature = "tracing")]
+        let _span = tracing::trace_span!($name $(, $field = $value)*).entered();
+    };
+}
 
 /// Returns whether the planted bug of this id is on: always `false` without `--cfg planted`.
 macro_rules! planted {

@@ -157,6 +157,7 @@ impl Endpoint {
     /// Adds a connection and returns its number. The connection was dialled by this side for a purpose, or
     /// accepted (`None`).
     pub fn handle_link_up(&mut self, now: Now, dial: Option<Dial>) -> LinkId {
+        span!("link_up", is_dialled = dial.is_some());
         self.advance(now);
         let link = self.links.open(&mut self.ledger, dial, &mut self.events);
         self.settle();
@@ -165,6 +166,7 @@ impl Endpoint {
 
     /// Takes bytes of a link, cut anywhere. Bytes of a link that has ended are ignored.
     pub fn handle_bytes(&mut self, now: Now, link: LinkId, bytes: &[u8]) {
+        span!("bytes", link = link.0, bytes = bytes.len());
         self.advance(now);
         let news = self.links.handle_bytes(&mut self.ledger, link, bytes, &mut self.events);
         self.settle_with(news);
@@ -172,6 +174,7 @@ impl Endpoint {
 
     /// Takes the end of a connection, by whichever side.
     pub fn handle_link_lost(&mut self, now: Now, link: LinkId) {
+        span!("link_lost", link = link.0);
         self.advance(now);
         self.links.lost(link, &mut self.events);
         self.settle();
@@ -179,6 +182,7 @@ impl Endpoint {
 
     /// Takes the completion of a store request.
     pub fn handle_stored(&mut self, now: Now, done: StoreDone) {
+        span!("stored");
         self.advance(now);
         let Some(work) = self.ledger.store.complete(&done) else { return };
         if let StoreDone::Failed { error, .. } = &done {
@@ -192,6 +196,7 @@ impl Endpoint {
 
     /// Takes the passing of a deadline. Early or late calls do no harm.
     pub fn handle_timeout(&mut self, now: Now) {
+        span!("timeout");
         self.advance(now);
         self.documents.handle_timeout(&mut self.ledger, &mut self.events);
         self.links.handle_timeout(&self.ledger, &mut self.events);
@@ -200,6 +205,7 @@ impl Endpoint {
 
     /// Appends bytes for a link, about one transport message. Returns whether there were any.
     pub fn poll_transmit(&mut self, now: Now, link: LinkId, out: &mut Vec<u8>) -> bool {
+        span!("transmit", link = link.0);
         self.advance(now);
         let (any, news) = self.links.poll_transmit(&mut self.ledger, link, out, &mut self.events);
         self.settle_with(news);
@@ -218,7 +224,14 @@ impl Endpoint {
 
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        #[cfg(feature = "tracing")]
+        match &event {
+            Some(Event::Read { id, .. }) => tracing::trace!(read = id.0), // its rows are not for logs
+            Some(event) => tracing::trace!(?event),
+            None => {}
+        }
+        event
     }
 
     /// Returns the time at which [`Self::handle_timeout`] is due.
@@ -275,6 +288,7 @@ impl Endpoint {
         urgent: bool,
         rows: Vec<Op>,
     ) -> Result<CommitId, EditError> {
+        span!("edit", documents = edits.len());
         self.advance(now);
         let result = self.documents.edit(&mut self.ledger, edits, texts, urgent, rows);
         if let (true, Ok(commit)) = (planted!("edit.told-early"), &result) {

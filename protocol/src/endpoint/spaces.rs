@@ -233,6 +233,7 @@ impl Endpoint {
         now: Now,
         work: impl FnOnce(&mut Ledger, &mut Batch) -> Result<R, SpaceError>,
     ) -> Result<R, SpaceError> {
+        span!("command");
         self.advance(now);
         let mut batch = Batch::default();
         let result = work(&mut self.ledger, &mut batch)?;
