@@ -88,6 +88,11 @@ pub static CATALOGUE: &[Planted] = &[
         region: "pages",
         what: "the index of a document that takes a second page is half read",
     },
+    Planted {
+        id: "index.read-early",
+        region: "pages",
+        what: "the index of a document is read before its rows are written",
+    },
     Planted { id: "changes.page-once", region: "pages", what: "changes are announced up to one page" },
     Planted { id: "text.counts-utf16", region: "values", what: "a text that is set anew is cut by UTF-16 units" },
     Planted { id: "text.deletes-less", region: "values", what: "of three deleted characters one stays" },

@@ -105,8 +105,8 @@ impl Node {
     ///
     /// # Errors
     /// The invite is invalid, used or expired, or its device was not reached.
-    pub async fn join_space(&self, invite: Secret) -> Result<Space<'_>, ServiceError> {
-        match request(self, Command::SpaceJoin { invite }).await? {
+    pub async fn join_space(&self, invite: &str) -> Result<Space<'_>, ServiceError> {
+        match request(self, Command::SpaceJoin { invite: Secret(invite.to_owned()) }).await? {
             Reply::Space(space) => Ok(Space::of(self, Some(space.space.to_string()))),
             other => Err(unexpected(&other)),
         }

@@ -589,8 +589,9 @@ impl Doc {
 
 /// Asks the store for a document's index.
 fn read_index(ledger: &mut Ledger, doc: DocRef, life: u64) {
-    let scan = scan_prefix(Table::Index, &rows::doc_key(doc), ledger.config.steps.index_bytes);
-    ledger.store.scan(scan.clone(), Work::Doc { doc, life, step: DocStep::Index(scan) });
+    let key = rows::doc_key(doc);
+    let scan = scan_prefix(Table::Index, &key, ledger.config.steps.index_bytes);
+    ledger.store.scan_index(&key, scan.clone(), Work::Doc { doc, life, step: DocStep::Index(scan) });
 }
 
 fn index_rows(ledger: &mut Ledger, doc: DocRef, state: &mut Doc, scan: Scan, found: Vec<Option<Row>>, more: bool) {
