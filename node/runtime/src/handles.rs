@@ -101,10 +101,11 @@ impl Node {
         Ok(self.space(name))
     }
 
-    /// Joins a space by an invite; returns once the space's records are here.
+    /// Joins a space by an invite; returns once the space's records are here. A device without a user becomes one of the
+    /// inviter's user.
     ///
     /// # Errors
-    /// The invite is invalid, used or expired, or its device was not reached.
+    /// The invite is invalid, used or expired, its device was not reached, or this device belongs to another user.
     pub async fn join_space(&self, invite: &str) -> Result<Space<'_>, ServiceError> {
         match request(self, Command::SpaceJoin { invite: Secret(invite.to_owned()) }).await? {
             Reply::Space(space) => Ok(Space::of(self, Some(space.space.to_string()))),

@@ -8,8 +8,7 @@ use std::path::Path;
 
 const WAIT: Duration = Duration::from_secs(30);
 
-async fn open(dir: &Path, name: &str) -> Node {
-    init(dir, name).await.expect("a user");
+async fn open(dir: &Path) -> Node {
     let listen = Some("127.0.0.1:0".parse().expect("an address"));
     Node::open(dir, Options { listen, ..Options::default() }).await.expect("a node")
 }
@@ -17,7 +16,8 @@ async fn open(dir: &Path, name: &str) -> Node {
 #[tokio::test]
 async fn two_nodes_share_a_space() {
     let dirs = [1, 2].map(|_| tempfile::tempdir().expect("a directory"));
-    let (laptop, phone) = (open(dirs[0].path(), "laptop").await, open(dirs[1].path(), "phone").await);
+    init(dirs[0].path(), "laptop").await.expect("a user");
+    let (laptop, phone) = (open(dirs[0].path()).await, open(dirs[1].path()).await);
     let home = laptop.create_space("home").await.expect("a space");
     let notes = home.collection("notes");
     notes.doc("a").put_with_texts(json!({ "body": "ac" }), &["body"]).await.expect("written");
@@ -40,7 +40,8 @@ async fn two_nodes_share_a_space() {
 #[tokio::test]
 async fn errors_say_which_name_is_wrong() {
     let dir = tempfile::tempdir().expect("a directory");
-    let node = open(dir.path(), "laptop").await;
+    init(dir.path(), "laptop").await.expect("a user");
+    let node = open(dir.path()).await;
     let home = node.create_space("home").await.expect("a space");
     let notes = home.collection("notes");
     let written = notes.insert(json!({ "n": 1 })).await.expect("written");
