@@ -52,6 +52,7 @@ pub static CATALOGUE: &[Planted] = &[
     Planted { id: "body.not-passed-on", region: "sync", what: "a body that came late is not passed on" },
     Planted { id: "head.asked-again", region: "sync", what: "a head is asked for again until it is durable" },
     Planted { id: "gap.not-filled", region: "sync", what: "entries that came late are taken for known" },
+    Planted { id: "gap.inside-run", region: "sync", what: "a late run that begins before the gap it fills is dropped" },
     Planted { id: "transaction.torn", region: "documents", what: "documents of one transaction change one by one" },
     Planted { id: "exclusion.by-arrival", region: "exclusion", what: "the history that came first is kept" },
     Planted {

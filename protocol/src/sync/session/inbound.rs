@@ -219,9 +219,11 @@ impl Session {
         let held = view.map(|(_, view)| view.entries_to);
         let inbound = &mut self.stream(space, id)?.inbound;
         inbound.note_head((end, run.signature));
-        let asked = |range: Option<(u64, u64)>| range.is_some_and(|(from, to)| from <= start && start < to);
-        let is_wanted = asked(inbound.wanted)
-            || (inbound.gone.iter().any(|range| asked(Some(*range))) && !planted!("gap.not-filled"));
+        let is_asked = inbound.wanted.is_some_and(|(from, to)| from <= start && start < to);
+        // A belated run may begin before the gap that it fills.
+        let begins = |from: u64| from <= start || !planted!("gap.inside-run");
+        let fills = inbound.gone.iter().any(|(from, to)| *from < end && start < *to && begins(*from));
+        let is_wanted = is_asked || (fills && !planted!("gap.not-filled"));
         let came = held.unwrap_or(0).max(inbound.next);
         let is_known = !is_other && (held.is_some_and(|held| end <= held) || end <= inbound.next);
         let is_rootless = held.is_none() && came == 0 && start > 0 && inbound.head_flight.is_none();
