@@ -48,7 +48,7 @@ impl Spaces<'_> {
     /// [`Database::handle_link_up`].
     ///
     /// # Errors
-    /// Those of [`Endpoint::invite`].
+    /// As [`Endpoint::invite`].
     pub fn invite(&mut self, space: SpaceNo, addresses: Vec<String>, expires_ms: u64) -> Result<Invite, SpaceError> {
         self.endpoint.invite(self.now, space, addresses, expires_ms)
     }

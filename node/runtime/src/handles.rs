@@ -315,7 +315,7 @@ impl Doc<'_> {
     /// character.
     ///
     /// # Errors
-    /// Those of [`Self::put`].
+    /// As [`Self::put`].
     pub async fn put_with_texts(&self, value: Value, texts: &[&str]) -> Result<Written, ServiceError> {
         let texts: Vec<String> = texts.iter().map(|path| (*path).to_owned()).collect();
         match &self.doc {
