@@ -38,12 +38,11 @@ impl Database {
     pub fn take<T>(&mut self, pending: &Pending<T>) -> Option<Result<T, RequestError>> {
         let at = self.answers.iter().position(|(ticket, _)| *ticket == pending.ticket)?;
         let (_, answer) = self.answers.remove(at)?;
-        Some(match answer {
-            Answer::Failed(error) => Err(error),
-            answer => {
-                Ok((pending.read)(answer).unwrap_or_else(|other| unreachable!("{other:?} is of another request")))
-            }
-        })
+        if let Answer::Failed(error) = answer {
+            return Some(Err(error));
+        }
+        let content = (pending.read)(answer);
+        Some(Ok(content.unwrap_or_else(|other| unreachable!("{other:?} is of another request"))))
     }
 
     fn pend<T>(&mut self, now: Now, request: Request, read: fn(Answer) -> Result<T, Answer>) -> Pending<T> {
