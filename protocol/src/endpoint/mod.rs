@@ -33,7 +33,7 @@ use crate::documents::{Documents, Edit, EditError, Hold, Missing, Snapshot};
 use crate::ids::{DocRef, Incarnation, PartNo};
 use crate::ledger::{Ledger, Moment, Work};
 use crate::logs::News;
-use crate::storage::{Op, Read, Scan, StoreDone, StoreRequest, Table};
+use crate::storage::{Op, Read, Scan, StoreDone, StoreError, StoreRequest, Table};
 use crate::sync::LogNo;
 use crate::time::{Deadline, Now};
 use bytes::Bytes;
@@ -136,6 +136,8 @@ pub struct Endpoint {
     events: VecDeque<Event>,
     next_read: u64,
     failed: bool,
+    /// Reads that failed because of a commit whose own failure is still to be reported.
+    overtaking: Vec<Work>,
 }
 
 impl Endpoint {
@@ -148,6 +150,7 @@ impl Endpoint {
             events: VecDeque::new(),
             next_read: 0,
             failed: false,
+            overtaking: Vec::new(),
         };
         endpoint.advance(now);
         endpoint.settle();
@@ -186,7 +189,16 @@ impl Endpoint {
         self.advance(now);
         let Some(work) = self.ledger.store.complete(&done) else { return };
         if let StoreDone::Failed { error, .. } = &done {
+            // The failure of a durable read may overtake that of the commit which caused it.
+            let is_effect = *error == StoreError::Poisoned && !work.is_commit() && !planted!("store.effect-first");
+            if is_effect && self.ledger.store.works().any(Work::is_commit) {
+                self.overtaking.push(work);
+                return;
+            }
             self.handle_store_failed(work, error.clone());
+            for work in core::mem::take(&mut self.overtaking) {
+                self.handle_store_failed(work, StoreError::Poisoned);
+            }
             self.settle();
         } else {
             let news = self.handle_work(work, done);

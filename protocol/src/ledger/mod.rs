@@ -65,6 +65,13 @@ pub(crate) enum Work {
     Make { pass: u64, step: MakeStep },
 }
 
+impl Work {
+    /// Returns whether the request was a commit.
+    pub(crate) const fn is_commit(&self) -> bool {
+        matches!(self, Self::Commit(_) | Self::Make { step: MakeStep::Stored, .. })
+    }
+}
+
 /// Number of changes that are kept for queries of later changes.
 const CHANGES_KEPT: u64 = 1_000_000;
 

@@ -82,6 +82,11 @@ impl<W> StoreQueue<W> {
         self.waiting.remove(&done.id())
     }
 
+    /// Returns the work of each request under way.
+    pub(crate) fn works(&self) -> impl Iterator<Item = &W> {
+        self.waiting.values()
+    }
+
     /// Returns the number of requests that have not completed.
     pub(crate) fn under_way(&self) -> usize {
         self.waiting.len()
