@@ -1,7 +1,8 @@
 //! After a failed commit nothing is acknowledged any more, and the remaining store continues without a fork.
 
 use cosmicsync_protocol::endpoint::Event;
-use cosmicsync_protocol::storage::StoreError;
+use cosmicsync_protocol::ids::DocRef;
+use cosmicsync_protocol::storage::{StoreDone, StoreError};
 use cosmicsync_protocol::testkit::notes::{BODY, body, doc_id, insert, note};
 use cosmicsync_protocol::testkit::peer::{Net, Peer};
 use std::collections::BTreeMap;
@@ -62,4 +63,32 @@ fn a_failed_commit_loses_nothing_confirmed() {
         failing(nth, &StoreError::Full);
         failing(nth, &StoreError::NotDurable("fsync"));
     }
+}
+
+#[test]
+fn a_failed_commit_is_reported_before_the_reads_that_it_fails() {
+    let mut peer = Peer::new(1);
+    peer.found("home");
+    let open = peer.create(doc_id(1), note(""), BODY);
+    peer.take_events();
+    let texts = BODY.iter().copied().collect();
+    let edit = peer.endpoint.edit(peer.now, &[(open, insert(0, "lost"))], &texts, true).expect("an edit");
+    peer.endpoint.open(peer.now, DocRef { doc: doc_id(2), ..open });
+    peer.store.fail_commit(0, StoreError::Full);
+    let mut failed = None;
+    while let Some(request) = peer.endpoint.poll_store() {
+        // As with a reader on another thread, the read's failure comes first.
+        if request.is_durable_read() {
+            let (commit, read) = (peer.store.complete_next(), peer.store.read_durable(request));
+            assert!(matches!(read, StoreDone::Failed { error: StoreError::Poisoned, .. }), "{read:?}");
+            peer.endpoint.handle_stored(peer.now, read);
+            assert_eq!(peer.endpoint.poll_event(), None, "its cause is not known yet");
+            failed = commit;
+        } else {
+            peer.store.submit(request);
+        }
+    }
+    peer.endpoint.handle_stored(peer.now, failed.expect("the commit failed"));
+    assert_eq!(peer.endpoint.poll_event(), Some(Event::EditsFailed { commits: vec![edit] }));
+    assert_eq!(peer.endpoint.poll_event(), Some(Event::StoreFailed { error: StoreError::Full }));
 }
