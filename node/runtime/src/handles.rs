@@ -224,7 +224,7 @@ impl<'a> Find<'a> {
         self
     }
 
-    /// Returns the whole answer, in order.
+    /// Returns the whole answer, in order. It is held in memory: set a limit unless the collection is small.
     ///
     /// # Errors
     /// The selector or sort is invalid; the error points into it. A sort needs an index beyond a number of documents.

@@ -1,10 +1,13 @@
-//! Handles of two nodes over loopback.
+//! Handles of nodes in this process, and of a client.
 
 use core::time::Duration;
-use cosmicsync_node::service::{DocOp, ErrorCode, Patch, RevisionKind};
+use cosmicsync_node::handles::Space;
+use cosmicsync_node::service::{Backend, Client, DocOp, ErrorCode, Patch, RevisionKind, Server};
 use cosmicsync_node::{Node, Options, init};
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::oneshot;
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -70,4 +73,42 @@ async fn errors_say_which_name_is_wrong() {
     assert_eq!(notes.find(json!({ "n": 3 })).limit(1).fetch().await.expect("found").len(), 1);
     assert_eq!(notes.find(json!({ "n": 3 })).limit(1).count().await, Ok(2));
     node.shut_down().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_client_of_a_running_node_has_the_same_handles() {
+    let dir = tempfile::tempdir().expect("a directory");
+    init(dir.path(), "laptop").await.expect("a user");
+    let node = Arc::new(open(dir.path()).await);
+    node.create_space("home").await.expect("a space");
+    let server = Server::bind(dir.path()).expect("a socket");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let backend = Arc::clone(&node) as Arc<dyn Backend>;
+    let serving = tokio::spawn(server.run(backend, async { drop(stopped.await) }));
+
+    let client = Client::connect(dir.path()).await.expect("connected");
+    let notes = Space::of(&client, None).collection("notes");
+    let mut live = notes.all().live();
+    assert_eq!(live.next().await.expect("the answer").events, []);
+    notes.doc("a").put(json!({ "n": 1 })).await.expect("written");
+    assert_eq!(live.next().await.expect("a change").events.len(), 1);
+    assert_eq!(node.space("home").collection("notes").all().count().await, Ok(1));
+    drop(live);
+    drop(stop);
+    serving.await.expect("served");
+    node.shut_down().await.expect("stopped");
+}
+
+#[tokio::test]
+async fn a_live_query_ends_with_its_node() {
+    let dir = tempfile::tempdir().expect("a directory");
+    init(dir.path(), "laptop").await.expect("a user");
+    let node = open(dir.path()).await;
+    let home = node.create_space("home").await.expect("a space");
+    let mut live = home.collection("notes").all().live();
+    live.next().await.expect("the answer");
+    let (ended, stopped) = tokio::join!(live.next(), node.shut_down());
+    stopped.expect("stopped");
+    assert_eq!(ended.expect_err("no more changes").code, ErrorCode::Unavailable);
+    assert_eq!(live.next().await.expect_err("it has ended").code, ErrorCode::Unavailable);
 }

@@ -5,10 +5,11 @@ use core::future::Future;
 use core::pin::Pin;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::UnixStream;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 
 use super::command::Command;
 use super::error::{ErrorCode, ServiceError};
@@ -22,13 +23,14 @@ use super::{Answer, Backend, Item, Reply};
 const NOBODY_THERE: [ErrorKind; 4] =
     [ErrorKind::NotFound, ErrorKind::ConnectionRefused, ErrorKind::NotADirectory, ErrorKind::InvalidInput];
 
-/// A connection to a daemon. Calls on one client run one after the other; open several clients for concurrent calls.
+/// A client of a daemon. Each call in progress has a connection of its own, and one idle connection is kept for the next
+/// call. The daemon admits 64 connections; a call beyond them fails as `unavailable`.
 ///
-/// A dropped call closes the connection, which cancels the command; the next call opens a new connection.
+/// A dropped call closes its connection, which cancels the command.
 #[derive(Debug)]
 pub struct Client {
     dial: Box<dyn Dial>,
-    wire: Mutex<Option<Wire>>,
+    idle: Mutex<Option<Wire>>,
 }
 
 /// Both directions of a connection.
@@ -102,7 +104,7 @@ impl Client {
     /// Connects by other means. Returns none if no process listens.
     pub async fn over(dial: Box<dyn Dial>) -> Result<Option<Self>, ServiceError> {
         let wire = Wire::open(&*dial).await?;
-        Ok(wire.map(|wire| Self { dial, wire: Mutex::new(Some(wire)) }))
+        Ok(wire.map(|wire| Self { dial, idle: Mutex::new(Some(wire)) }))
     }
 
     async fn exchange(
@@ -111,9 +113,10 @@ impl Client {
         input: Option<Input>,
         items: mpsc::Sender<Item>,
     ) -> Result<Reply, ServiceError> {
-        let mut slot = self.wire.lock().await;
-        // Taken out of the slot, so that a call that is dropped midway closes the connection.
-        let mut wire = match slot.take() {
+        // A call takes the idle connection, or makes one: calls do not wait for each other. A call that is dropped midway
+        // closes its connection.
+        let idle = self.idle().take();
+        let mut wire = match idle {
             Some(wire) => wire,
             None => Wire::open(&*self.dial).await?.ok_or_else(|| line_error(&LineError::Closed))?,
         };
@@ -124,9 +127,13 @@ impl Client {
         let result = result.map_err(|error| line_error(&error))?;
         // After an incomplete input, the connection cannot carry another command.
         if whole {
-            *slot = Some(wire);
+            *self.idle() = Some(wire);
         }
         result
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Option<Wire>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
