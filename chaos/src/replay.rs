@@ -22,7 +22,9 @@ pub(crate) fn run(args: &Replay, loaded: &Loaded, output: &mut Stdout) -> Result
         report::trace(output, input.plan(), &found)?;
     }
     let bundle = input.bundle();
-    let same = bundle.map(|bundle| bundle.trace_hash == found.trace_hash);
+    // A plan that was written down without its trace has no hash.
+    let same =
+        bundle.filter(|bundle| !bundle.trace_hash.is_empty()).map(|bundle| bundle.trace_hash == found.trace_hash);
     output.object(&serde_json::json!({
         "name": input.plan().name, "seed": input.seed(), "held": found.is_ok(), "same_trace": same,
         "violation": found.violations.first(), "trace_hash": found.trace_hash, "stats": found.stats,

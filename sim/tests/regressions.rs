@@ -2,6 +2,7 @@
 
 use cosmicsync_sim::{Plan, Violation, run};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The parts of a bundle that a regression needs.
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 struct Regression {
     about: String,
     violation: Violation,
+    /// The hash of the failing run; empty if it is not on record.
+    trace_hash: String,
     plan: Plan,
 }
 
@@ -24,11 +27,14 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
+fn read(path: &Path) -> Regression {
+    let text = std::fs::read_to_string(path).expect("a file");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// Runs the plan of a bundle. Returns the bundle and the first violation.
 fn replayed(path: &Path) -> (Regression, Option<Violation>) {
-    let text = std::fs::read_to_string(path).expect("a file");
-    let regression: Regression =
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let regression = read(path);
     assert!(!regression.about.is_empty(), "{}: `about` says what the bug was", path.display());
     let report = run(&regression.plan).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     (regression, report.violations.into_iter().next())
@@ -52,6 +58,20 @@ fn an_open_failure_that_is_mended_is_noticed() {
     let held = files("regressions/open").into_iter().filter(|path| replayed(path).1.is_none());
     let held: Vec<_> = held.map(|path| path.display().to_string()).collect();
     assert!(held.is_empty(), "move them up to scenarios/regressions, they hold now: {held:?}");
+}
+
+#[test]
+fn each_trace_hash_is_of_one_plan() {
+    let mut of = BTreeMap::new();
+    for path in ["regressions", "regressions/open"].into_iter().flat_map(files) {
+        let hash = read(&path).trace_hash;
+        if !hash.is_empty()
+            && let Some(other) = of.insert(hash, path.clone())
+        {
+            panic!("{} has the hash of {}", path.display(), other.display());
+        }
+    }
+    assert!(!of.is_empty());
 }
 
 #[test]
