@@ -34,7 +34,7 @@ impl Database {
     /// requests, also to these, in the order in which they came.
     ///
     /// # Panics
-    /// The request is one of another database.
+    /// The request was made to another database, and the answer here is of another kind.
     pub fn take<T>(&mut self, pending: &Pending<T>) -> Option<Result<T, RequestError>> {
         let at = self.answers.iter().position(|(ticket, _)| *ticket == pending.ticket)?;
         let (_, answer) = self.answers.remove(at)?;
@@ -57,20 +57,21 @@ impl Database {
     /// Stores a whole document: creates it, or makes the smallest change that leads to this value. Strings at `texts`
     /// merge character by character.
     pub fn put(&mut self, now: Now, partition: PartNo, name: Name, value: Value, texts: TextPaths) -> Pending<Wrote> {
-        let target = Target::Named(name);
-        self.write(now, partition, Intent { target, action: Action::Put { value, texts }, condition: Condition::None })
+        self.act(now, partition, name, Action::Put { value, texts })
     }
 
     /// Applies a merge patch (RFC 7396), a map.
     pub fn patch(&mut self, now: Now, partition: PartNo, name: Name, patch: Value) -> Pending<Wrote> {
-        let target = Target::Named(name);
-        self.write(now, partition, Intent { target, action: Action::Patch(patch), condition: Condition::None })
+        self.act(now, partition, name, Action::Patch(patch))
     }
 
     /// Deletes a document. Its history remains.
     pub fn delete(&mut self, now: Now, partition: PartNo, name: Name) -> Pending<Wrote> {
-        let target = Target::Named(name);
-        self.write(now, partition, Intent { target, action: Action::Delete, condition: Condition::None })
+        self.act(now, partition, name, Action::Delete)
+    }
+
+    fn act(&mut self, now: Now, partition: PartNo, name: Name, action: Action) -> Pending<Wrote> {
+        self.write(now, partition, Intent { target: Target::Named(name), action, condition: Condition::None })
     }
 
     /// Changes one document, with a condition. The answer comes once the change is durable.
