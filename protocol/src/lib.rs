@@ -136,8 +136,8 @@
 //!
 //! # Traces
 //!
-//! With the feature `tracing`, each input and command is a span of the crate `tracing` with the numbers of its link or
-//! documents, and each event is recorded, at level `TRACE`. Spans never hold keys or content of documents.
+//! With the feature `tracing`, each input, edit and command about spaces is a span of the crate `tracing`, and each
+//! event is recorded, at level `TRACE`. They hold numbers and ids, never keys or content of documents.
 #![forbid(unsafe_code)]
 
 #[cfg(all(planted, not(feature = "testkit")))]

@@ -235,3 +235,13 @@ fn a_watch_goes_on_behind_a_cursor_after_a_restart() {
     let (code, _) = device.refused(&["doc", "watch", "--since", "yesterday"]);
     assert_eq!(code, 2);
 }
+
+#[test]
+fn events_of_the_core_are_logged_without_content() {
+    let device = Device::new();
+    let output = device.run_with(&["-vv", "doc", "put", "notes/secret", "-"], Some("{\"word\": \"sesame\"}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("event=Committed"), "{said}");
+    assert!(!said.contains("sesame") && !said.contains("secret"), "{said}");
+}
