@@ -104,11 +104,6 @@ pub static CATALOGUE: &[Planted] = &[
     Planted { id: "change.unsaid", region: "told", what: "some changes of a document are not announced" },
     Planted { id: "acked.one-ahead", region: "told", what: "a peer is said to have one entry more than it has" },
     Planted { id: "held.miscounted", region: "told", what: "of a longer log one entry too many is reported as held" },
-    Planted {
-        id: "store.effect-first",
-        region: "time",
-        what: "a failed read is reported before the commit that caused it",
-    },
     Planted { id: "stop.edit-taken", region: "time", what: "an edit after a stop is taken, and never written" },
     Planted { id: "stop.unflushed", region: "time", what: "a stop in good order loses what was gathered" },
     Planted { id: "flush.late", region: "time", what: "edits are gathered for seconds beyond their window" },

@@ -6,6 +6,11 @@ use cosmicsync_protocol::planted::Planted;
 /// Planted bugs of the driver, all of which the transport lane finds.
 pub static CATALOGUE: &[Planted] = &[
     Planted { id: "store.told-early", region: "store", what: "a commit counts as durable when the store has taken it" },
+    Planted {
+        id: "store.effect-first",
+        region: "store",
+        what: "a failed read is told before the commit that failed it",
+    },
     Planted { id: "back-off.never-resets", region: "dials", what: "a link that was good changes nothing about pauses" },
     Planted { id: "dial.twice", region: "dials", what: "who is connected by the other's doing is dialled too" },
     Planted { id: "dial.unbounded", region: "dials", what: "a dial that hangs is never given up" },
