@@ -3,7 +3,8 @@
 //! An update is never imported before the operations that it builds on; an excluded one is never imported
 //! (`spec/documents.md`, section 4; `spec/exclusion.md`, section 3).
 
-use super::{Body, Doc, Documents, read_index};
+use super::read::read_index;
+use super::{Body, Doc, Documents};
 use crate::branch::{Forks, Part, excluded};
 use crate::crdt::{CheckedUpdate, ImportError, Replica, UpdateError, Version, check};
 use crate::event::Event;

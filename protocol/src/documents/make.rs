@@ -6,7 +6,8 @@
 //! are read without opening them; the others are opened as usual. A pass works in small steps, so that other
 //! inputs are handled in between (`spec/storage.md`, section 2, the table of values).
 
-use super::{Doc, Documents, INFLATED_BYTES_MAX, INFLATION, READER, Snapshot, cache, read_index};
+use super::read::read_index;
+use super::{Doc, Documents, INFLATED_BYTES_MAX, INFLATION, READER, Snapshot, cache};
 use crate::crdt::{Replica, check};
 use crate::event::{Event, ReadResult};
 use crate::identity::peer_id;

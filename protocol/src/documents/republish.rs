@@ -3,7 +3,8 @@
 //! The process that appended an excluded entry republishes it at once. Entries of others are republished only
 //! on a person's request (`spec/exclusion.md`, section 4).
 
-use super::{Doc, Documents, read_index};
+use super::read::read_index;
+use super::{Doc, Documents};
 use crate::branch::{At, Forks};
 use crate::crdt::{CheckedUpdate, Replica, Update, check};
 use crate::event::Event;
