@@ -90,6 +90,11 @@ pub static CATALOGUE: &[Planted] = &[
         what: "the index of a document that takes a second page is half read",
     },
     Planted {
+        id: "index.shown-early",
+        region: "store",
+        what: "a document that is being read shows an entry whose commit is not reported yet",
+    },
+    Planted {
         id: "index.read-early",
         region: "pages",
         what: "the index of a document is read before its rows are written",

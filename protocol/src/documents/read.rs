@@ -128,9 +128,11 @@ pub(super) fn read_index(ledger: &mut Ledger, doc: DocRef, life: u64) {
 fn index_rows(ledger: &mut Ledger, doc: DocRef, state: &mut Doc, scan: Scan, found: Vec<Option<Row>>, more: bool) {
     let last = found.last().and_then(Option::as_ref).map(|(key, _)| key.clone());
     for (row_key, row) in found.into_iter().flatten() {
-        // Behind the end of a torn log there are rows that another history has too.
+        // Behind the end of a torn log there are rows that another history has too. Rows of a commit that is not
+        // reported yet come with it: a transaction is shown whole, in all documents at once.
         if let Ok(row) = IndexRow::decode(&row_key, &row)
             && ledger.logs.registry.is_held(row.entry)
+            && (!ledger.logs.is_indexing_entry(doc, row.entry) || planted!("index.shown-early"))
         {
             state.wait_for(row);
         }

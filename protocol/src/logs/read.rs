@@ -53,8 +53,8 @@ pub(super) struct Reader {
     waking: BTreeSet<LogNo>,
     /// True if something was learned that may make unread entries readable.
     pub(super) woken: bool,
-    /// Number of commits under way that index each document: its value in memory is not the newest.
-    indexing: BTreeMap<DocRef, usize>,
+    /// Number of commits under way that index an entry's sections of a document: its value in memory is not the newest.
+    indexing: BTreeMap<(DocRef, EntryRef), usize>,
 }
 
 impl Logs {
@@ -164,19 +164,20 @@ impl Logs {
 
     /// Returns the effect of a commit that indexes these sections.
     pub(crate) fn indexing(&mut self, rows: Vec<(DocRef, IndexRow)>) -> Effect {
-        for (doc, _) in &rows {
-            *self.reader.indexing.entry(*doc).or_default() += 1;
+        for (doc, row) in &rows {
+            *self.reader.indexing.entry((*doc, row.entry)).or_default() += 1;
         }
         Effect::Indexed(rows)
     }
 
     /// Notes that the commit of these sections is durable.
     pub(crate) fn indexed(&mut self, rows: &[(DocRef, IndexRow)]) {
-        for (doc, _) in rows {
-            if let Some(count) = self.reader.indexing.get_mut(doc) {
+        for (doc, row) in rows {
+            let key = (*doc, row.entry);
+            if let Some(count) = self.reader.indexing.get_mut(&key) {
                 *count -= 1;
                 if *count == 0 {
-                    self.reader.indexing.remove(doc);
+                    self.reader.indexing.remove(&key);
                 }
             }
         }
@@ -184,12 +185,18 @@ impl Logs {
 
     /// Returns whether a commit under way indexes sections of a document.
     pub(crate) fn is_indexing(&self, doc: DocRef) -> bool {
-        self.reader.indexing.contains_key(&doc)
+        let first = EntryRef { log: LogNo(0), seq: 0 };
+        self.reader.indexing.range((doc, first)..).next().is_some_and(|((found, _), _)| *found == doc)
+    }
+
+    /// Returns whether a commit under way indexes this entry's sections of a document.
+    pub(crate) fn is_indexing_entry(&self, doc: DocRef, entry: EntryRef) -> bool {
+        self.reader.indexing.contains_key(&(doc, entry))
     }
 
     /// Returns the documents of which a commit under way indexes sections.
     pub(crate) fn indexing_docs(&self) -> impl Iterator<Item = DocRef> {
-        self.reader.indexing.keys().copied()
+        self.reader.indexing.keys().map(|(doc, _)| *doc)
     }
 
     fn read_entry(

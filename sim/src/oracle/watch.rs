@@ -16,7 +16,11 @@ impl World<'_> {
     /// Checks an open document (O3): versions never go back, no token is seen before its dependencies, transactions
     /// are seen whole.
     pub(crate) fn watch(&mut self, peer: usize, doc: u64) {
-        let Some((version, tokens, held, value)) = self.shown(peer, doc) else { return };
+        let Some((version, tokens, held, value)) = self.shown(peer, doc) else {
+            // All that the document showed is excluded now.
+            self.note_announced(peer, doc, Version::new());
+            return;
+        };
         self.stats.checks += 1;
         self.note_announced(peer, doc, version.clone());
         if self.model.forks {
