@@ -26,14 +26,22 @@ const PIECE_BYTES_MAX: usize = UPDATE_BYTES_MAX / 2;
 
 /// One document, edited as one peer at a time.
 pub struct Replica {
-    /// `None` once the replica broke.
-    doc: Option<LoroDoc>,
+    engine: Engine,
     peer: u64,
     /// End of this replica's own operations at the last [`Replica::take_update`].
     taken: u32,
     /// Upper bound of the cost of the operations applied since then.
     untaken: Cost,
     version: Version,
+}
+
+/// The Loro document of a replica.
+enum Engine {
+    /// Nothing was written or imported yet, so no Loro document is needed.
+    Empty,
+    Loro(LoroDoc),
+    /// It panicked, or refused what it had been given.
+    Broken,
 }
 
 /// The document broke: the engine panicked on what it had imported. Rebuild it from its updates.
@@ -122,7 +130,7 @@ pub struct ChangeRecord {
 impl Replica {
     /// Makes an empty document, to be edited as `peer`.
     pub fn new(peer: u64) -> Self {
-        Self { doc: Some(fresh(peer)), peer, taken: 0, untaken: Cost::default(), version: Version::new() }
+        Self { engine: Engine::Empty, peer, taken: 0, untaken: Cost::default(), version: Version::new() }
     }
 
     /// Makes a new document that holds a value. Its update is then to be taken.
@@ -155,7 +163,7 @@ impl Replica {
                 continue;
             }
             excluded.push(index);
-            if replica.doc.is_none() {
+            if replica.is_broken() {
                 replica = Self::new(peer);
                 // They were accepted in this very order, so they are again.
                 kept.retain(|kept| replica.settle(&updates[*kept]).is_ok());
@@ -225,7 +233,9 @@ impl Replica {
     /// If operations of the present peer were not taken: they would never be sent.
     pub fn set_peer(&mut self, peer: u64) -> Result<(), Broken> {
         assert_eq!(self.taken, self.end_of(self.peer), "operations of the last peer were not taken");
-        self.guarded(|doc| doc.set_peer_id(peer))?.map_err(|_| Broken)?;
+        if !matches!(self.engine, Engine::Empty) {
+            self.guarded(|doc| doc.set_peer_id(peer))?.map_err(|_| Broken)?;
+        }
         self.peer = peer;
         self.taken = self.end_of(peer);
         Ok(())
@@ -254,7 +264,7 @@ impl Replica {
             applied
         })?;
         if applied.is_err() {
-            self.doc = None;
+            self.engine = Engine::Broken;
             return Err(ChangeError::Refused);
         }
         self.untaken = self.untaken.plus(cost);
@@ -323,7 +333,7 @@ impl Replica {
     /// Start counters and dependencies are checked before the engine is touched. After [`ImportError::Gap`],
     /// `Refused` or `Panicked` the replica is broken: see [`Replica::rebuild`].
     pub fn import(&mut self, updates: Vec<CheckedUpdate>) -> Result<Imported, ImportError> {
-        if self.doc.is_none() {
+        if self.is_broken() {
             return Err(Broken.into());
         }
         let ends = self.in_causal_order(&updates)?;
@@ -345,7 +355,7 @@ impl Replica {
             Ok(_) => ImportError::Gap,
             Err(_) => ImportError::Refused,
         };
-        self.doc = None;
+        self.engine = Engine::Broken;
         Err(failure)
     }
 
@@ -446,7 +456,13 @@ impl Replica {
             if imported.pending.is_none() { Ok(then) } else { Err(Broken) }
         })??;
         let taken = version.get(&reader).copied().unwrap_or(0);
-        Ok(Some(Self { doc: Some(then), peer: reader, taken, untaken: Cost::default(), version: version.clone() }))
+        Ok(Some(Self {
+            engine: Engine::Loro(then),
+            peer: reader,
+            taken,
+            untaken: Cost::default(),
+            version: version.clone(),
+        }))
     }
 
     /// Reads the value as of a version. `None` if the version contains operations that are not here.
@@ -456,13 +472,13 @@ impl Replica {
 
     /// Returns whether the replica broke and must be rebuilt.
     pub const fn is_broken(&self) -> bool {
-        self.doc.is_none()
+        matches!(self.engine, Engine::Broken)
     }
 
     /// Breaks the replica, as a panic of the engine would.
     #[cfg(test)]
     pub(crate) fn shatter(&mut self) {
-        self.doc = None;
+        self.engine = Engine::Broken;
     }
 
     /// Makes an update that passes the check and breaks a replica: some of its operations are missing.
@@ -478,14 +494,19 @@ impl Replica {
     /// Runs `work` on the document. After a panic it leaks the document, whose state cannot be trusted even
     /// to be dropped.
     pub(super) fn guarded<R>(&mut self, work: impl FnOnce(&LoroDoc) -> R) -> Result<R, Broken> {
-        let doc = ManuallyDrop::new(self.doc.take().ok_or(Broken)?);
+        let doc = match core::mem::replace(&mut self.engine, Engine::Broken) {
+            Engine::Empty => fresh(self.peer),
+            Engine::Loro(doc) => doc,
+            Engine::Broken => return Err(Broken),
+        };
+        let doc = ManuallyDrop::new(doc);
         let result = catch_unwind(AssertUnwindSafe(|| work(&doc)));
         // Dropping a panic's payload may panic again.
         let result = result.map_err(|payload| {
             core::mem::forget(payload);
             Broken
         })?;
-        self.doc = Some(ManuallyDrop::into_inner(doc));
+        self.engine = Engine::Loro(ManuallyDrop::into_inner(doc));
         Ok(result)
     }
 }

@@ -4,7 +4,7 @@
 //! compressed against a dictionary of content that many documents share. The keys are leaves of one tree,
 //! whose root is boxed once. If documents need not be erasable alone, many of them share a section and a key.
 
-use super::cache::{Snapshot, encode_snapshot};
+use super::cache::{self, Snapshot, encode_snapshot};
 use crate::config::Steps;
 use crate::crdt::{ChangeError, Meta, TextPaths, Value, encode_and_read, encode_new};
 use crate::identity::peer_id;
@@ -16,8 +16,7 @@ use crate::log::{EntryKind, Item, KeyRef, Lane, Plain, SealError};
 use crate::logs::{Batch, Touch, Writing};
 use crate::sealed::{KeyNode, Seed, leaf_seeds};
 use crate::spaces::SpaceError;
-use crate::storage::Table;
-use crate::storage::rows::{IndexRow, delete, doc_key, doubt_key, list, put};
+use crate::storage::rows::{IndexRow, list};
 use std::borrow::Cow;
 
 /// Number of documents from which on a dictionary is worthwhile even without text: they share codes.
@@ -139,10 +138,7 @@ pub(crate) fn append(
     for (doc, row) in values {
         // Even if the document is new: another log may make the same document at the same time.
         ledger.drop_cached(doc, Touch { here: true, may_delete: false }, batch);
-        if let Some(row) = row {
-            batch.ops.push(put(Table::Value, doc_key(doc), row));
-            batch.ops.push(delete(Table::Tally, doubt_key(doc)));
-        }
+        batch.ops.extend(row.into_iter().flat_map(|row| cache::store_with(doc, row)));
     }
     Ok(written)
 }

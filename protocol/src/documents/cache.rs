@@ -7,6 +7,8 @@ use crate::codec::{CodecError, Reader, Write};
 use crate::crdt::{Broken, Meta, Replica, Value, VersionId};
 use crate::ids::DocRef;
 use crate::ledger::Ledger;
+use crate::storage::rows::{delete, doc_key, doubt_key, put};
+use crate::storage::{Op, Table};
 use bytes::Bytes;
 
 /// The current state of a document: its name and its value.
@@ -20,15 +22,31 @@ pub struct Snapshot {
     pub version: VersionId,
 }
 
+/// Returns whether a document in memory includes all that is stored of it, or is about to be.
+fn is_whole(ledger: &Ledger, doc: DocRef, state: &Doc) -> bool {
+    let is_whole = state.ready && state.exists() && state.waiting.is_empty() && state.hold.is_none();
+    is_whole && !ledger.logs.is_indexing(doc)
+}
+
 /// Stages the materialised value of a document that leaves memory, if it is whole.
 pub(super) fn keep(ledger: &mut Ledger, doc: DocRef, state: &mut Doc) {
-    let is_whole = state.ready && state.exists() && state.waiting.is_empty() && state.hold.is_none();
-    if state.cached || !is_whole || ledger.logs.is_indexing(doc) {
+    if state.cached || !is_whole(ledger, doc, state) {
         return;
     }
     let Ok(snapshot) = snapshot_of(&mut state.replica) else { return };
     stage(ledger, doc, &snapshot);
     state.cached = true;
+}
+
+/// Returns the materialised value of a document that the entry being written creates, to be stored with the entry: its
+/// cost is that of the entry. Later values are stored when the document leaves memory.
+pub(super) fn created(ledger: &Ledger, doc: DocRef, state: &mut Doc) -> Option<Bytes> {
+    if !state.imported.is_empty() || state.reading > 0 || !is_whole(ledger, doc, state) {
+        return None;
+    }
+    let snapshot = snapshot_of(&mut state.replica).ok().filter(|snapshot| !snapshot.meta.deleted)?;
+    state.cached = true;
+    Some(encode_snapshot(&snapshot))
 }
 
 /// Returns the current state of a document in memory.
@@ -40,6 +58,11 @@ pub(super) fn snapshot_of(replica: &mut Replica) -> Result<Snapshot, Broken> {
 pub(super) fn stage(ledger: &mut Ledger, doc: DocRef, snapshot: &Snapshot) {
     let deleted = snapshot.meta.deleted.then(|| snapshot.meta.collection.as_deref().unwrap_or_default());
     ledger.cache_value(doc, encode_snapshot(snapshot), deleted);
+}
+
+/// Returns the writes that store the value of a document with the entry that creates it.
+pub(super) fn store_with(doc: DocRef, row: Bytes) -> [Op; 2] {
+    [put(Table::Value, doc_key(doc), row), delete(Table::Tally, doubt_key(doc))]
 }
 
 /// Encodes a row of [`Table::Value`](crate::storage::Table::Value).

@@ -2,7 +2,7 @@
 //!
 //! A transaction is never split between entries (`spec/documents.md`, section 5).
 
-use super::{Doc, Documents};
+use super::{Doc, Documents, cache};
 use crate::crdt::{
     Broken, Change, ChangeError, Meta, Replica, TextPaths, UPDATE_BYTES_MAX, Update, Value, Version, check,
 };
@@ -385,7 +385,9 @@ impl Documents {
         let (peer, tip) = (peer_id(&written.id), written.staged().tip);
         for one in planned {
             batch.ops.push(one.row.op(one.doc));
-            ledger.drop_cached(one.doc, Touch { here: true, may_delete: true }, batch);
+            let value = self.docs.get_mut(&one.doc).and_then(|state| cache::created(ledger, one.doc, state));
+            ledger.drop_cached(one.doc, Touch { here: true, may_delete: value.is_none() }, batch);
+            batch.ops.extend(value.into_iter().flat_map(|value| cache::store_with(one.doc, value)));
             if let Some(collection) = one.collection {
                 batch.ops.push(list(one.doc, &collection));
             }
@@ -411,9 +413,10 @@ impl Documents {
         let mut planned = Vec::with_capacity(updates.len());
         for (doc, update) in updates {
             let Some(state) = self.docs.get_mut(&doc) else { continue };
-            // The entries with the operations that the update directly builds on: the frontier of the
-            // document.
-            let builds_on = check(&update.bytes, peer_id(&ledger.logs.registry.log(here.log).id), update.start);
+            // The entries with the operations that the update directly builds on: the frontier of the document.
+            let has_others = state.imported.keys().any(|log| *log != here.log);
+            let own = peer_id(&ledger.logs.registry.log(here.log).id);
+            let builds_on = has_others.then(|| check(&update.bytes, own, update.start).ok()).flatten();
             for (peer, counter) in builds_on.iter().flat_map(|update| update.deps()) {
                 if planted!("deps.first-uncited") && here.seq == 0 {
                     continue;
