@@ -25,7 +25,7 @@ use cosmicsync_protocol::identity::peer_id;
 use cosmicsync_protocol::ids::{DocId, DocRef, PartNo};
 use cosmicsync_protocol::ledger::Moment;
 use cosmicsync_protocol::storage::rows::{delete, listing_key, put};
-use cosmicsync_protocol::storage::{GET_ROWS_MAX, Table};
+use cosmicsync_protocol::storage::{GET_ROWS_MAX, Read, Table};
 use cosmicsync_protocol::sync::LogNo;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -236,6 +236,8 @@ pub(super) struct Rows {
     asked: Option<Moment>,
     /// Lookup results for the first rows of `keyed`: true if the document exists.
     listed: Vec<bool>,
+    /// True for each document of the lookup under way that a commit under way may create.
+    coming: Vec<bool>,
     /// Rows whose documents exist.
     updates: VecDeque<(DocRef, Keyed)>,
     opening: BTreeMap<DocRef, Keyed>,
@@ -288,6 +290,7 @@ impl Rows {
             keyless: Vec::new(),
             asked: None,
             listed: Vec::new(),
+            coming: Vec::new(),
             updates: VecDeque::new(),
             opening: BTreeMap::new(),
             commits: 0,
@@ -337,13 +340,18 @@ impl Rows {
     }
 
     /// Looks up the next keys, as many as one read allows; continues with the updates once all are known.
+    ///
+    /// The lookup does not wait for commits under way, such as that of the rows before: documents in these count as
+    /// existing.
     fn look_on(&mut self, cx: &mut Context<'_>) -> Result<Option<Answer>, RequestError> {
         let (partition, collection) = place(cx, self.import)?;
         let id = cx.collection_id(partition, &collection)?;
         let rest = self.keyed.iter().skip(self.listed.len()).take(GET_ROWS_MAX);
-        let keys: Vec<_> = rest.map(|(doc, ..)| (Table::Doc, listing_key(*doc, &id))).collect();
-        if !keys.is_empty() {
-            cx.read(keys);
+        let docs: Vec<DocRef> = rest.map(|(doc, ..)| *doc).collect();
+        if !docs.is_empty() {
+            let is_coming = |doc: &DocRef| cx.is_unsafe(*doc) || !cx.endpoint.is_current(*doc);
+            self.coming = docs.iter().map(is_coming).collect();
+            cx.read_of(Read::Durable, docs.into_iter().map(|doc| (Table::Doc, listing_key(doc, &id))).collect());
             return Ok(None);
         }
         // A document that is open may be created at any moment, so it is updated as well.
@@ -507,7 +515,7 @@ impl Rows {
             }
             (Stage::Turn, Wake::Read(ReadResult::Failed(error))) => Err(error.into()),
             (Stage::Turn, Wake::Read(ReadResult::Values(values))) => {
-                self.listed.extend(values.iter().map(Option::is_some));
+                self.listed.extend(values.iter().zip(&self.coming).map(|(row, coming)| row.is_some() || *coming));
                 self.look_on(cx)
             }
             (Stage::Turn, Wake::Opened(doc)) => {
