@@ -90,6 +90,11 @@ pub static CATALOGUE: &[Planted] = &[
         what: "the index of a document that takes a second page is half read",
     },
     Planted {
+        id: "history.gone-misnamed",
+        region: "forks",
+        what: "a peer that lacks a requested history says so of another log",
+    },
+    Planted {
         id: "index.shown-early",
         region: "store",
         what: "a document that is being read shows an entry whose commit is not reported yet",

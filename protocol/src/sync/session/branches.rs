@@ -293,7 +293,10 @@ impl Session {
     ) -> Result<(), SessionError> {
         let Some((space, id)) = self.resolve(log)? else { return Ok(()) };
         if self.view(catalog, &id).is_none_or(|(_, view)| view.space != space) {
-            self.built.push_back(Message::Gone { log, from, to: from + 1, reason: GoneReason::History });
+            // The number that the peer gave is the peer's: it is named otherwise in an answer.
+            let log = if planted!("history.gone-misnamed") { Some(log) } else { self.handles.reference(&id) };
+            let gone = log.map(|log| Message::Gone { log, from, to: from + 1, reason: GoneReason::History });
+            self.built.extend(gone);
             return Ok(());
         }
         if self.branches.queued.insert(id, (end, from)).is_some() || self.branches.queued.len() > WANTS_MAX {
