@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod deny;
 mod glob;
+mod mutants;
 mod prove;
 mod repo;
 mod sim;
@@ -70,6 +71,8 @@ enum Task {
     Prove(prove::Args),
     /// Runs the driver under a scheduler that draws the order of its tasks: `cargo xtask sim madsim`
     Sim(sim::Args),
+    /// Draws mistakes by machine, and tells which of them campaigns and tests find
+    Mutants(mutants::Args),
     /// Runs the benchmarks; arguments are passed to criterion
     Bench {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Task::Wasm => wasm::run(),
         Task::Prove(args) => prove::run(&args),
         Task::Sim(args) => sim::run(&args),
+        Task::Mutants(args) => mutants::run(&args),
         Task::Bench { args } => bench::run(&args),
     };
     match result {

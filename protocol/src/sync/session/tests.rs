@@ -474,6 +474,23 @@ fn histories_are_read_one_by_one_as_the_link_takes_them() {
 }
 
 #[test]
+fn a_peer_without_a_log_names_it_in_the_answer_as_the_asker_did() {
+    let (store, mut session) = met();
+    let view = View(&store, 1);
+    let want = Message::BranchWant { log: LogRef::Mine(0), seq: 3, h: [1; 32], from: 0 };
+    let logs = Message::Logs { space: 0, first: 0, ids: vec![LogId([9; 32])] };
+    session.handle_frame_bytes(&view, &frames(&[(0, logs), (0, want)])).unwrap();
+    let mut out = Vec::new();
+    while session.poll_transmit(&view, &mut out, 65_519) {}
+    let (mut reader, mut whole) = (Reader::new(&out), Reassembler::new(65_519));
+    let said = core::iter::from_fn(|| whole.read(&mut reader).ok().flatten());
+    let messages: Vec<_> = said.map(|(_, bytes)| Message::decode(&bytes).unwrap()).collect();
+    // A handle of the asker is "mine" in its messages and "yours" in those to it.
+    let gone = Message::Gone { log: LogRef::Yours(0), from: 0, to: 1, reason: GoneReason::History };
+    assert!(messages.contains(&gone), "{messages:?}");
+}
+
+#[test]
 fn what_a_stream_lacks_ends_no_question_about_a_history() {
     let (store, mut session) = met();
     let view = View(&store, 1);
