@@ -13,6 +13,7 @@ mod check;
 mod counter;
 mod deed;
 mod encode;
+mod engine;
 mod envelope;
 #[cfg(feature = "testkit")]
 pub mod forge;

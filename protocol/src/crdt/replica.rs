@@ -6,6 +6,8 @@
 
 use super::change::Splice;
 use super::encode::{Writer, export, fresh, ops_of, splice};
+pub use super::engine::Broken;
+use super::engine::Engine;
 use super::read::{Hidden, Reader};
 use super::shape::{Cost, dry_run};
 use super::slot::{Children, Kind, Node, Slot, mark};
@@ -15,10 +17,8 @@ use super::{
 };
 use super::{envelope, gone};
 use core::fmt;
-use core::mem::ManuallyDrop;
 use loro::{ExportMode, IdSpan, LoroDoc, LoroError, LoroList, LoroResult, LoroValue};
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Length of the longest update that is made if the operations can be cut anywhere, in bytes: half of the
 /// accepted length.
@@ -34,20 +34,6 @@ pub struct Replica {
     untaken: Cost,
     version: Version,
 }
-
-/// The Loro document of a replica.
-enum Engine {
-    /// Nothing was written or imported yet, so no Loro document is needed.
-    Empty,
-    Loro(LoroDoc),
-    /// It panicked, or refused what it had been given.
-    Broken,
-}
-
-/// The document broke: the engine panicked on what it had imported. Rebuild it from its updates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the document is broken and must be rebuilt from its updates")]
-pub struct Broken;
 
 /// One update: the operations of one peer from `start` to `end`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -491,23 +477,9 @@ impl Replica {
         self.version.get(&peer).copied().unwrap_or(0)
     }
 
-    /// Runs `work` on the document. After a panic it leaks the document, whose state cannot be trusted even
-    /// to be dropped.
+    /// Runs `work` on the document, behind the guard.
     pub(super) fn guarded<R>(&mut self, work: impl FnOnce(&LoroDoc) -> R) -> Result<R, Broken> {
-        let doc = match core::mem::replace(&mut self.engine, Engine::Broken) {
-            Engine::Empty => fresh(self.peer),
-            Engine::Loro(doc) => doc,
-            Engine::Broken => return Err(Broken),
-        };
-        let doc = ManuallyDrop::new(doc);
-        let result = catch_unwind(AssertUnwindSafe(|| work(&doc)));
-        // Dropping a panic's payload may panic again.
-        let result = result.map_err(|payload| {
-            core::mem::forget(payload);
-            Broken
-        })?;
-        self.engine = Engine::Loro(ManuallyDrop::into_inner(doc));
-        Ok(result)
+        self.engine.run(self.peer, work)
     }
 }
 
