@@ -65,7 +65,7 @@ pub(super) fn store_with(doc: DocRef, row: Bytes) -> [Op; 2] {
     [put(Table::Value, doc_key(doc), row), delete(Table::Tally, doubt_key(doc))]
 }
 
-/// Encodes a row of [`Table::Value`](crate::storage::Table::Value).
+/// Encodes a row of [`Table::Value`].
 pub(crate) fn encode_snapshot(snapshot: &Snapshot) -> Bytes {
     let mut out = vec![1, u8::from(snapshot.meta.deleted)];
     out.raw(&snapshot.version.0);
@@ -82,7 +82,7 @@ pub(crate) fn encode_snapshot(snapshot: &Snapshot) -> Bytes {
     Bytes::from(out)
 }
 
-/// Reads a row of [`Table::Value`](crate::storage::Table::Value).
+/// Reads a row of [`Table::Value`].
 ///
 /// # Errors
 /// Fails if this version does not write such a row.

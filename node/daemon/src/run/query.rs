@@ -24,7 +24,7 @@ pub(super) async fn query(run: &mut Run<'_>, options: Options) -> Result<(), Fai
     let limit = find.limit.or_else(|| run.page(SHOWN));
     let (columns, asked_for_none) = (columns(&find), limit == Some(0) || bookmark.is_some());
     let query = Query { limit, bookmark, use_index: index, ..query_of(find, "query")? };
-    let (space, collection) = (query.space.clone(), query.collection.clone());
+    let (space, collection, forgotten) = (query.space.clone(), query.collection.clone(), query.forgotten_operator());
     if explain {
         return run.print(Command::QueryPlan(query)).await;
     }
@@ -49,6 +49,10 @@ pub(super) async fn query(run: &mut Run<'_>, options: Options) -> Result<(), Fai
         return Ok(());
     }
     note(run, &end, &collection, asked_for_part);
+    if let (Some(operator), 0, false) = (forgotten, end.count, run.global.quiet) {
+        let name = operator.trim_start_matches('$');
+        terminal::note(&format!("no document matches: `{name}` names a member here; is `{operator}` meant?"));
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::names::{SpaceRef, Text};
 use super::reply::DocView;
+use cosmicsync_data::query::parse::{LOGIC, TESTS};
 use cosmicsync_protocol::ids::DocId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,6 +34,26 @@ pub struct Query {
     /// The only index to use.
     #[serde(default)]
     pub use_index: Option<String>,
+}
+
+impl Query {
+    /// Returns the operator whose `$` the selector seems to lack, such as `$lt` for `{"age": {"lt": 5}}`. Without it the
+    /// name is that of a member, which few documents have.
+    pub fn forgotten_operator(&self) -> Option<&'static str> {
+        self.selector.as_ref().and_then(forgotten)
+    }
+}
+
+fn forgotten(selector: &Value) -> Option<&'static str> {
+    let operator = |all: &'static [&'static str], name: &str| {
+        all.iter().copied().find(|known| known.strip_prefix('$').is_some_and(|known| known == name))
+    };
+    selector.as_object()?.iter().find_map(|(name, value)| match value {
+        Value::Array(parts) if LOGIC.contains(&name.as_str()) => parts.iter().find_map(forgotten),
+        Value::Array(_) => operator(&LOGIC, name),
+        Value::Object(members) => members.keys().find_map(|name| operator(&TESTS, name)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    })
 }
 
 /// A request for past changes of documents, oldest first. Several changes of one document may be reported as its last.
@@ -231,4 +252,23 @@ pub enum LiveEvent {
         /// The document's key, if it has one and an earlier batch reported the document.
         key: Option<String>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_forgotten_dollar_is_noticed() {
+        let of = |selector| Query { selector: Some(selector), ..Query::default() }.forgotten_operator();
+        assert_eq!(of(json!({"age": {"lt": 5}})), Some("$lt"));
+        assert_eq!(of(json!({"or": [{"a": 1}]})), Some("$or"));
+        assert_eq!(of(json!({"$and": [{"a": 1}, {"a": {"in": [2]}}]})), Some("$in"));
+        for selector in
+            [json!({"age": {"$lt": 5}}), json!({"in": 3, "or": "x"}), json!({"a": {"b": {"lt": 1}}}), json!({})]
+        {
+            assert_eq!(of(selector.clone()), None, "{selector}");
+        }
+    }
 }
