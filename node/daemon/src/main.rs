@@ -36,7 +36,7 @@ mod text_path;
 mod traces;
 mod up;
 
-/// Documents are many small allocations that live shortly: half as dear here as with the allocator of the system.
+/// Documents are many small allocations that live shortly (`docs/decisions/0034-writing-new-documents.md`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
