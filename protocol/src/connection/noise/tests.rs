@@ -101,6 +101,13 @@ fn published_vectors_hold() {
 }
 
 #[test]
+fn keys_of_a_handshake_are_drawn_from_its_entropy() {
+    let mut drawn = [0; 32];
+    Draws(Entropy::new([1; 32])).try_fill_bytes(&mut drawn).expect("entropy never fails");
+    assert_eq!(drawn, Entropy::new([1; 32]).bytes::<32>());
+}
+
+#[test]
 fn agreeing_with_a_weak_key_fails() {
     let mut shared = [0; 32];
     assert!(X25519::new([7; 32]).dh(&[0; 32], &mut shared).is_err());
