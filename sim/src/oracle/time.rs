@@ -5,9 +5,6 @@ use crate::world::World;
 
 /// Most commits that an edit waits for, beside those that were given to the store before it.
 const COMMITS_MAX: u64 = 24;
-/// Most reads that it waits for, and as many where the plan has limits of its own: a read may then be of two entries.
-const READS_MAX: u64 = 24;
-const SMALL_READS_MAX: u64 = 96;
 /// Time for reconnecting everything at rest, in microseconds: the pause of dialling, and a look.
 const RECONNECT_US: u64 = 1_000_000;
 /// Number of round trips for it: dial, handshake, spaces, and what settles them.
@@ -20,7 +17,7 @@ impl World<'_> {
         let node = &mut self.nodes[peer];
         let commit_us = node.commit_us + node.commit_us / 4 + 20;
         let gathers_us = if urgent { 0 } else { core.coalesce_us };
-        let reads_us = core.read_us * if core.sizes.is_some() { SMALL_READS_MAX } else { READS_MAX };
+        let reads_us = core.read_us * COMMITS_MAX;
         let Some(alive) = node.alive.as_deref_mut() else { return };
         let commits = COMMITS_MAX + alive.store_queue.len() as u64;
         let within_us = gathers_us + 2 * core.late_us + reads_us + commits * commit_us;
