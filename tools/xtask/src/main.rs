@@ -11,6 +11,7 @@ mod deny;
 mod glob;
 mod mutants;
 mod prove;
+mod random;
 mod repo;
 mod sim;
 mod step;

@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Seeds of each campaign: plain, databases, copied processes
     #[arg(long, default_value_t = 100)]
     seeds: u64,
+    /// Runs this mutant alone
+    #[arg(long)]
+    only: Option<usize>,
     /// Lists the mutants and runs nothing
     #[arg(long)]
     list: bool,
@@ -68,7 +71,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         reached.extend(reached_by(args.seeds.min(40), lane)?);
     }
     let mut killed = BTreeMap::<&str, usize>::new();
-    for (no, place) in places.iter().enumerate() {
+    let chosen = |(no, _): &(usize, &Place)| args.only.is_none_or(|only| only == *no);
+    for (no, place) in places.iter().enumerate().filter(chosen) {
         let by_campaign = if reached.contains(&no) {
             lanes.iter().find_map(|lane| campaign(no, args.seeds, lane).transpose()).transpose()?
         } else {
@@ -83,15 +87,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let met = if reached.contains(&no) { "" } else { ", not reached by campaigns" };
         println!("{no}\t{kind}{met}\t{place}\t{who}");
     }
-    let survivors = killed.get("survives").copied().unwrap_or(0);
-    println!(
-        "mutants: {} of {} killed, {} by campaigns, {} by tests; seed {}",
-        places.len() - survivors,
-        places.len(),
-        killed.get("campaign").copied().unwrap_or(0),
-        killed.get("test").copied().unwrap_or(0),
-        args.seed
-    );
+    let of = |kind| killed.get(kind).copied().unwrap_or(0);
+    let (campaigns, tests, all) = (of("campaign"), of("test"), killed.values().sum::<usize>());
+    let (dead, seed) = (campaigns + tests, args.seed);
+    println!("mutants: {dead} of {all} killed, {campaigns} by campaigns, {tests} by tests; seed {seed}");
     Ok(())
 }
 

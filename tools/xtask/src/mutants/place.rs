@@ -3,6 +3,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "syntax trees have many kinds of nodes; few get a mutant")]
 
 use crate::Failure;
+use crate::random::Random;
 use core::fmt;
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -77,12 +78,11 @@ pub(super) fn draw(sources: &[(PathBuf, String)], seed: u64, count: usize) -> Re
         let found = places(file, text)?;
         found.into_iter().for_each(|place| rooms.entry(place.room()).or_default().push(place));
     }
-    let mut state = seed;
+    let mut random = Random(seed);
     let mut drawn: Vec<Place> = Vec::new();
     while drawn.len() < count && rooms.values().any(|places| !places.is_empty()) {
         for places in rooms.values_mut().filter(|places| !places.is_empty()) {
-            let at = usize::try_from(next(&mut state) % places.len() as u64)?;
-            let place = places.swap_remove(at);
+            let place = places.swap_remove(random.place(places.len()));
             let overlaps = |other: &Place| {
                 other.file == place.file && other.range.start < place.range.end && place.range.start < other.range.end
             };
@@ -92,14 +92,6 @@ pub(super) fn draw(sources: &[(PathBuf, String)], seed: u64, count: usize) -> Re
         }
     }
     Ok(drawn)
-}
-
-/// Returns the next number of a generator (splitmix64).
-fn next(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 /// Returns all places of a file.

@@ -1,8 +1,8 @@
 //! `doc-damaged`: with any damage to a store's file, no command ends by a signal, and printed documents are correct.
 
-use super::random::Random;
 use super::{Report, Setting};
 use crate::Failure;
+use crate::random::Random;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;

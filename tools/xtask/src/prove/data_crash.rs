@@ -6,9 +6,9 @@
 
 use super::client::{CallError, Client};
 use super::node::{ANY_PORT, Node, number, start_owner};
-use super::random::Random;
 use super::{Report, Setting};
 use crate::Failure;
+use crate::random::Random;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -24,7 +24,6 @@ mod hostile;
 mod import;
 mod input;
 mod node;
-mod random;
 mod records;
 mod report;
 mod selectors;

@@ -4,11 +4,11 @@
 //! into each records every write to the store's file. The last record shows whether the process died inside a commit:
 //! after the first page of the commit was to be written, and before the root page was.
 
-use super::super::random::Random;
 use super::writers::{Acked, Writers, lost};
 use super::{Report, Setting, shim};
 use crate::Failure;
 use crate::prove::node::{Device, Node, start_joined};
+use crate::random::Random;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom};
