@@ -7,6 +7,7 @@ use cosmicsync_node::{Node, Options, init};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 const WAIT: Duration = Duration::from_secs(30);
@@ -16,11 +17,19 @@ async fn open(dir: &Path) -> Node {
     Node::open(dir, Options { listen, ..Options::default() }).await.expect("a node")
 }
 
+/// Opens a node with a user, in a directory of its own.
+async fn laptop() -> (TempDir, Node) {
+    let dir = tempfile::tempdir().expect("a directory");
+    init(dir.path(), "laptop").await.expect("a user");
+    let node = open(dir.path()).await;
+    (dir, node)
+}
+
 #[tokio::test]
 async fn two_nodes_share_a_space() {
-    let dirs = [1, 2].map(|_| tempfile::tempdir().expect("a directory"));
-    init(dirs[0].path(), "laptop").await.expect("a user");
-    let (laptop, phone) = (open(dirs[0].path()).await, open(dirs[1].path()).await);
+    let (_dir, laptop) = laptop().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let phone = open(dir.path()).await;
     let home = laptop.create_space("home").await.expect("a space");
     let notes = home.collection("notes");
     notes.doc("a").put_with_texts(json!({ "body": "ac" }), &["body"]).await.expect("written");
@@ -42,9 +51,7 @@ async fn two_nodes_share_a_space() {
 
 #[tokio::test]
 async fn errors_say_which_name_is_wrong() {
-    let dir = tempfile::tempdir().expect("a directory");
-    init(dir.path(), "laptop").await.expect("a user");
-    let node = open(dir.path()).await;
+    let (_dir, node) = laptop().await;
     let home = node.create_space("home").await.expect("a space");
     let notes = home.collection("notes");
     let written = notes.insert(json!({ "n": 1 })).await.expect("written");
@@ -77,9 +84,8 @@ async fn errors_say_which_name_is_wrong() {
 
 #[tokio::test]
 async fn a_client_of_a_running_node_has_the_same_handles() {
-    let dir = tempfile::tempdir().expect("a directory");
-    init(dir.path(), "laptop").await.expect("a user");
-    let node = Arc::new(open(dir.path()).await);
+    let (dir, node) = laptop().await;
+    let node = Arc::new(node);
     node.create_space("home").await.expect("a space");
     let server = Server::bind(dir.path()).expect("a socket");
     let (stop, stopped) = oneshot::channel::<()>();
@@ -101,9 +107,7 @@ async fn a_client_of_a_running_node_has_the_same_handles() {
 
 #[tokio::test]
 async fn a_live_query_ends_with_its_node() {
-    let dir = tempfile::tempdir().expect("a directory");
-    init(dir.path(), "laptop").await.expect("a user");
-    let node = open(dir.path()).await;
+    let (_dir, node) = laptop().await;
     let home = node.create_space("home").await.expect("a space");
     let mut live = home.collection("notes").all().live();
     live.next().await.expect("the answer");

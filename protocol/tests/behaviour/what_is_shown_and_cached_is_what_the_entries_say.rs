@@ -47,6 +47,23 @@ fn shown(peer: &mut Peer) -> Option<cosmicsync_protocol::crdt::Value> {
 }
 
 #[test]
+fn a_new_document_has_its_value_in_the_commit_that_creates_it() {
+    let mut peer = Peer::new(1);
+    peer.found("home");
+    let stored = |peer: &Peer, doc| {
+        let row = peer.store.rows().get(&(Table::Value, doc_key(doc))).cloned();
+        row.map(|row| decode_snapshot(&row).expect("a value row").value)
+    };
+    let open = peer.open(doc_id(1));
+    assert_eq!(stored(&peer, open), None);
+    let open = peer.create(doc_id(1), note("new"), BODY);
+    assert_eq!(stored(&peer, open), Some(note("new")), "it is open and stored");
+    peer.edit(open, insert(0, "a "), BODY).expect("an edit");
+    assert_eq!(stored(&peer, open), None, "values of later edits are stored when it leaves memory");
+    assert_eq!(shown(&mut Peer::recover(peer.store.crash(0), 6)), Some(note("a new")));
+}
+
+#[test]
 fn a_value_that_was_kept_while_an_entry_was_stored_is_not_kept() {
     let (mut net, open) = linked();
     net.peers[1].open(doc_id(1));

@@ -292,3 +292,22 @@ fn an_import_takes_rows_larger_than_an_update() {
     found.sort_unstable();
     assert_eq!(found, [1, 2, 3, 4]);
 }
+
+#[test]
+fn rows_of_one_key_in_two_requests_are_one_document() {
+    let mut node = Node::new();
+    let (import, ..) = node.import("file", "notes", false);
+    let rows =
+        |n: u32| vec![Row { key: Some("a".into()), value: value(&format!(r#"{{"n":{n}}}"#)), at: Default::default() }];
+    // The second request looks its key up while the commit of the first is under way.
+    let tickets = [1, 2].map(|n| node.start(Request::ImportRows { import, rows: rows(n), checkpoint: Vec::new() }));
+    node.settle();
+    let counts = tickets.map(|ticket| match node.answers.remove(&ticket) {
+        Some(Answer::Imported { counts, .. }) => (counts.stored, counts.replaced),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(counts, [(1, 0), (0, 1)]);
+    assert_eq!(node.get(keyed("a")), Some(value(r#"{"n":2}"#)));
+    let mut node = node.without_values();
+    assert_eq!(node.get(keyed("a")), Some(value(r#"{"n":2}"#)));
+}

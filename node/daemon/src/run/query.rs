@@ -49,7 +49,8 @@ pub(super) async fn query(run: &mut Run<'_>, options: Options) -> Result<(), Fai
         return Ok(());
     }
     note(run, &end, &collection, asked_for_part);
-    if let (Some(operator), 0, false) = (forgotten, end.count, run.global.quiet) {
+    let finds_none = end.count == 0 && !asked_for_none && !run.global.quiet;
+    if let Some(operator) = forgotten.filter(|_| finds_none) {
         let name = operator.trim_start_matches('$');
         terminal::note(&format!("no document matches: `{name}` names a member here; is `{operator}` meant?"));
     }

@@ -80,6 +80,21 @@ fn what_is_not_there_is_said() {
 }
 
 #[test]
+fn a_forgotten_dollar_is_noticed_where_nothing_matches() {
+    let world = World::with_towns();
+    let said = |arguments: &[&str]| {
+        let output = world.run("a", &[&["query", "towns"][..], arguments].concat());
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let forgotten = r#"{"name":{"lt":"B"}}"#;
+    assert!(said(&[forgotten]).contains("is `$lt` meant?"));
+    for arguments in [&[forgotten, "--limit", "0"][..], &[forgotten, "-q"], &[r#"{"name":{"$lt":"A"}}"#], &["{}"]] {
+        assert!(!said(arguments).contains("meant?"), "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_mistyped_collection_is_no_empty_answer() {
     let world = World::with_towns();
     let exported = world.refused("a", &["export", "twons", "-"]);
