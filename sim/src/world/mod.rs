@@ -7,6 +7,7 @@ mod clock;
 mod content;
 mod database;
 mod driven;
+mod events;
 mod fault;
 mod found;
 mod heal;
